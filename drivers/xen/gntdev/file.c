@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/xen/gntdev: the file, its offset space and its ioctls.
+ *
+ * A map lives at an offset of the file, given out by MAP_GRANT_REF: the lowest gap
+ * of the maple tree that is large enough, so that the first map of a file lies at
+ * offset 0, as the ABI promises. Offsets are 64 bits wide.
+ *
+ * A map is in the tree only when all of its grants are mapped. Taking it out of the
+ * tree does not end it: VMAs and busy pages keep it (map.c).
+ */
+#define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
+
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <xen/page.h>
+#include <xen/xen.h>
+
+#include "gntdev.h"
+
+/* Offsets are bytes in a signed 64-bit file position. */
+#define GNTDEV_MAX_INDEX (LLONG_MAX >> PAGE_SHIFT)
+
+static unsigned int limit = 64 * 1024;
+module_param(limit, uint, 0644);
+MODULE_PARM_DESC(limit, "Maximum number of grants in one mapping request");
+
+struct workqueue_struct *gntdev_wq;
+
+/**
+ * gntdev_find_map() - Find the map that contains a range of file offsets
+ * @file: open file
+ * @index: first offset, in pages
+ * @count: length, in pages, > 0
+ *
+ * Return: the map, with a reference taken, or NULL.
+ */
+struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
+				   unsigned long count)
+{
+	struct gntdev_map *map;
+
+	mutex_lock(&file->lock);
+	map = mtree_load(&file->maps, index);
+	if (map && count > map->count - (index - map->index))
+		map = NULL;
+	if (map)
+		gntdev_map_get(map);
+	mutex_unlock(&file->lock);
+	return map;
+}
+
+/* The tree takes a reference of its own. */
+static int file_add(struct gntdev_file *file, struct gntdev_map *map)
+{
+	unsigned long index;
+	int err;
+
+	mutex_lock(&file->lock);
+	err = mtree_alloc_range(&file->maps, &index, map, map->count, 0,
+				GNTDEV_MAX_INDEX, GFP_KERNEL_ACCOUNT);
+	if (!err) {
+		gntdev_map_get(map);
+		map->index = index;
+	}
+	mutex_unlock(&file->lock);
+	return err;
+}
+
+/*
+ * Take the map out that lies exactly at [index, index + count), and drop the tree's
+ * reference. With @only, do so only if it is that map.
+ */
+static int file_remove(struct gntdev_file *file, pgoff_t index,
+		       unsigned int count, const struct gntdev_map *only)
+{
+	struct gntdev_map *map;
+
+	mutex_lock(&file->lock);
+	map = mtree_load(&file->maps, index);
+	if (map && (map->index != index || map->count != count ||
+		    (only && map != only)))
+		map = NULL;
+	if (map)
+		mtree_erase(&file->maps, index);
+	mutex_unlock(&file->lock);
+
+	if (!map)
+		return -ENOENT;
+	gntdev_map_put(map);
+	return 0;
+}
+
+static int get_refs(struct gntdev_map *map,
+		    const struct ioctl_gntdev_grant_ref __user *urefs)
+{
+	struct ioctl_gntdev_grant_ref refs[GNTDEV_BATCH];
+	unsigned int i, j, n;
+
+	for (i = 0; i < map->count; i += n) {
+		n = min(map->count - i, GNTDEV_BATCH);
+		if (copy_from_user(refs, urefs + i, n * sizeof(refs[0])))
+			return -EFAULT;
+		for (j = 0; j < n; j++) {
+			if (refs[j].domid > U16_MAX)
+				return -EINVAL;
+			map->grants[i + j].domid = refs[j].domid;
+			map->grants[i + j].ref = refs[j].ref;
+		}
+	}
+	return 0;
+}
+
+static long ioctl_map(struct gntdev_file *file,
+		      struct ioctl_gntdev_map_grant_ref __user *arg)
+{
+	struct gntdev_map *map;
+	unsigned int count;
+	int err;
+
+	if (get_user(count, &arg->count))
+		return -EFAULT;
+	if (!count || count > READ_ONCE(limit))
+		return -EINVAL;
+
+	map = gntdev_map_alloc(count);
+	if (IS_ERR(map))
+		return PTR_ERR(map);
+
+	err = get_refs(map, arg->refs);
+	if (!err)
+		err = gntdev_map_kernel(map, 0, count, true);
+	if (!err)
+		err = file_add(file, map);
+	if (!err && put_user((u64)map->index << PAGE_SHIFT, &arg->index)) {
+		/* Another thread may have guessed the offset and removed it. */
+		file_remove(file, map->index, count, map);
+		err = -EFAULT;
+	}
+	gntdev_map_put(map);
+	return err;
+}
+
+static long ioctl_unmap(struct gntdev_file *file, const void __user *arg)
+{
+	struct ioctl_gntdev_unmap_grant_ref op;
+
+	if (copy_from_user(&op, arg, sizeof(op)))
+		return -EFAULT;
+	return file_remove(file, op.index >> PAGE_SHIFT, op.count, NULL);
+}
+
+static long ioctl_get_offset(void __user *arg)
+{
+	struct ioctl_gntdev_get_offset_for_vaddr op;
+	struct vm_area_struct *vma;
+	struct gntdev_user *user;
+	int err = -EINVAL;
+
+	if (copy_from_user(&op, arg, sizeof(op)))
+		return -EFAULT;
+
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, op.vaddr);
+	user = vma && vma->vm_ops == &gntdev_vm_ops ? vma->vm_private_data : NULL;
+	if (user) {
+		op.offset = (u64)user->map->index << PAGE_SHIFT;
+		op.count = user->map->count;
+		err = 0;
+	}
+	mmap_read_unlock(current->mm);
+
+	if (!err && copy_to_user(arg, &op, sizeof(op)))
+		err = -EFAULT;
+	return err;
+}
+
+static long gntdev_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct gntdev_file *file = filp->private_data;
+	void __user *uarg = (void __user *)arg;
+
+	switch (cmd) {
+	case IOCTL_GNTDEV_MAP_GRANT_REF:
+		return ioctl_map(file, uarg);
+	case IOCTL_GNTDEV_UNMAP_GRANT_REF:
+		return ioctl_unmap(file, uarg);
+	case IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR:
+		return ioctl_get_offset(uarg);
+	case IOCTL_GNTDEV_SET_UNMAP_NOTIFY:
+		return gntdev_ioctl_notify(file, uarg);
+	case IOCTL_GNTDEV_GRANT_COPY:
+		return gntdev_ioctl_copy(uarg);
+	default:
+		return -ENOIOCTLCMD;
+	}
+}
+
+static int gntdev_open(struct inode *inode, struct file *filp)
+{
+	struct gntdev_file *file;
+
+	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+	if (!file)
+		return -ENOMEM;
+	mutex_init(&file->lock);
+	mt_init_flags(&file->maps, MT_FLAGS_ALLOC_RANGE);
+	filp->private_data = file;
+	return 0;
+}
+
+static int gntdev_release(struct inode *inode, struct file *filp)
+{
+	struct gntdev_file *file = filp->private_data;
+	struct gntdev_map *map;
+	unsigned long index = 0;
+
+	mt_for_each(&file->maps, map, index, ULONG_MAX)
+		gntdev_map_put(map);
+	mtree_destroy(&file->maps);
+	kfree(file);
+	return 0;
+}
+
+static const struct file_operations gntdev_fops = {
+	.owner = THIS_MODULE,
+	.open = gntdev_open,
+	.release = gntdev_release,
+	.mmap = gntdev_mmap,
+	.unlocked_ioctl = gntdev_ioctl,
+};
+
+static struct miscdevice gntdev_miscdev = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "xen/gntdev",
+	.fops = &gntdev_fops,
+};
+
+static int __init gntdev_init(void)
+{
+	int err;
+
+	if (!xen_domain())
+		return -ENODEV;
+	if (PAGE_SIZE != XEN_PAGE_SIZE) {
+		pr_err("needs a kernel with pages of %lu bytes, as grants have\n",
+		       XEN_PAGE_SIZE);
+		return -ENODEV;
+	}
+
+	gntdev_wq = alloc_workqueue("xen-gntdev", WQ_UNBOUND, 0);
+	if (!gntdev_wq)
+		return -ENOMEM;
+
+	gntdev_stats_init();
+	err = misc_register(&gntdev_miscdev);
+	if (err) {
+		pr_err("cannot register /dev/xen/gntdev: error %d\n", err);
+		gntdev_stats_exit();
+		destroy_workqueue(gntdev_wq);
+	}
+	return err;
+}
+
+static void __exit gntdev_exit(void)
+{
+	misc_deregister(&gntdev_miscdev);
+	gntdev_stats_exit();
+	/* The last map may have dropped its module reference just now, in work. */
+	destroy_workqueue(gntdev_wq);
+}
+
+module_init(gntdev_init);
+module_exit(gntdev_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The grantmirror founders");
+MODULE_DESCRIPTION("Maps and copies memory granted by other Xen domains (grantmirror)");

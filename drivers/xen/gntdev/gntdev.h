@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Private header of the grant device, /dev/xen/gntdev.
+ *
+ * The objects
+ * ===========
+ *
+ *   gntdev_file    one open file: the maps in it, found by file offset
+ *   gntdev_map     a run of grants that one MAP_GRANT_REF mapped together
+ *   gntdev_grant   one grant of a map: 32 bytes, what unmapping needs
+ *   gntdev_user    the user side of (part of) a map: made by one mmap(), tracked
+ *                  by one interval notifier, shared by the VMAs that it may be
+ *                  split into
+ *
+ *   file ---tree---> map[grants...] <--- user <--- VMA, VMA, ...
+ *                       grant.user -----> user
+ *
+ * A grant has two sides, and the order between them is what this driver is about:
+ *
+ *   kernel side   the struct page that stands for the granted frame, and its
+ *                 mapping: in the linear map (PV) or in the second-level tables
+ *                 (auto-translated). Made in MAP_GRANT_REF, where waiting for
+ *                 the guest hurts nobody, and once more in mmap() if a munmap()
+ *                 has given it back.
+ *   user side     the claim of a VMA, and what the process's page tables say. The
+ *                 PTEs are a shadow that invalidations take away and faults bring
+ *                 back; the claim ends when the VMA is closed.
+ *
+ *   The kernel side of a grant is given back to Xen only when it has no user side
+ *   and nobody else holds a reference on its page (I/O in flight, pages pinned or
+ *   spliced). A page that is still held waits for itself alone.
+ *
+ * Life of one grant
+ * =================
+ *
+ *     MAP_GRANT_REF            mmap                  munmap, exit, kill
+ *   o ------------> MAPPED ------------> CLAIMED ------------------------+
+ *                     |  ^                                               |
+ *                     |  +----- mmap again, if still mapped ----+        |
+ *   UNMAP_GRANT_REF,  |                                         |        |
+ *   close()           v                                         |        v
+ *                  page free? -- yes --> given back to Xen: o   +----- DROP
+ *                     ^   | no: DROP, looked at again by the map's work  |
+ *                     +---+----------------------------------------------+
+ *
+ * Locks
+ * =====
+ *
+ *   mmap_lock (of the process)
+ *     gntdev_file.lock        the tree of maps
+ *     gntdev_map.lock         kernel side: khandle, page, notification
+ *       page table lock
+ *         gntdev_map.user_lock   user side: grant.user, .uhandle, .flags
+ *
+ * Outer locks stand to the left; gntdev_file.lock and gntdev_map.lock are not held
+ * together. No user memory is touched under any of them, and nothing under them
+ * waits for a guest, so the mmap lock is never held at a guest's mercy.
+ * gntdev_map.user_lock is a spinlock because the invalidate callback must be able
+ * to go on when it may not sleep; it is held across the hypercall that clears PTEs,
+ * because a second invalidation of the same pages may return only when they are
+ * clear.
+ *
+ * grant.user goes from NULL to a user only under both locks of the map, and back
+ * to NULL (or, by mremap, to another user) under user_lock alone. Whoever holds
+ * gntdev_map.lock and sees NULL may rely on it.
+ *
+ * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
+ */
+#ifndef _XEN_GNTDEV_PRIVATE_H
+#define _XEN_GNTDEV_PRIVATE_H
+
+#include <linux/atomic.h>
+#include <linux/maple_tree.h>
+#include <linux/mm_types.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include <xen/grant_table.h>
+#include <xen/gntdev.h>
+#include <xen/interface/event_channel.h>
+
+/*
+ * Operations per hypercall. The arrays live on the stack (the invalidate callback
+ * cannot allocate): 32 map operations are 1 KiB. Larger batches of unmaps would
+ * gain nothing, Xen itself works and flushes TLBs in steps of 32.
+ */
+#define GNTDEV_BATCH 32U
+
+/* gntdev_grant.flags */
+#define GRANT_READONLY	BIT(0)	/* granted read-only */
+#define GRANT_DROP	BIT(1)	/* give the kernel side back when the page is free */
+#define GRANT_LEAKED	BIT(2)	/* Xen refused to unmap: page must never be reused */
+
+struct gntdev_user;
+
+/**
+ * struct gntdev_grant - one grant of a map
+ * @ref: grant reference, in the granting domain's table
+ * @khandle: handle of the kernel side, INVALID_GRANT_HANDLE when not mapped
+ * @uhandle: handle of the user side (PV only), likewise
+ * @domid: granting domain
+ * @flags: GRANT_*
+ * @page: stands for the granted frame; constant for the life of the map
+ * @user: user side that covers this grant, or NULL
+ */
+struct gntdev_grant {
+	grant_ref_t ref;
+	grant_handle_t khandle;
+	grant_handle_t uhandle;
+	domid_t domid;
+	u16 flags;
+	struct page *page;
+	struct gntdev_user *user;
+};
+
+/**
+ * struct gntdev_notify - what to do when the page it names is unmapped
+ * @flags: UNMAP_NOTIFY_*
+ * @offset: byte in the map
+ * @evtchn: local port, a reference on it is held while UNMAP_NOTIFY_SEND_EVENT
+ */
+struct gntdev_notify {
+	u32 flags;
+	evtchn_port_t evtchn;
+	u64 offset;
+};
+
+/**
+ * struct gntdev_map - a run of grants mapped together
+ * @users: the file's tree, every gntdev_user and the armed work hold one each
+ * @count: number of grants
+ * @index: file offset of the first grant, in pages
+ * @lock: see the top of this file
+ * @user_lock: see the top of this file
+ * @armed: @work is queued or running and holds a reference; under @lock
+ * @live: grants whose kernel side is mapped, under @lock
+ * @backoff: ms until @work looks at busy pages again; under @lock
+ * @notify: under @lock
+ * @work: gives back grants that were busy
+ * @grants: the grants, in file offset order
+ */
+struct gntdev_map {
+	refcount_t users;
+	unsigned int count;
+	pgoff_t index;
+	struct mutex lock;
+	spinlock_t user_lock;
+	bool armed;
+	unsigned int live;
+	unsigned int backoff;
+	struct gntdev_notify notify;
+	struct delayed_work work;
+	struct gntdev_grant grants[] __counted_by(count);
+};
+
+/**
+ * struct gntdev_user - user side of a run of grants, as one mmap() made it
+ * @notifier: covers the whole VA range, also after parts were unmapped
+ * @map: holds a reference
+ * @vmas: VMAs (a split makes more of them) that point here
+ * @start: VA of grant @first
+ * @first: index of the first grant
+ * @count: grants covered
+ * @writable: user PTEs may be made writable
+ */
+struct gntdev_user {
+	struct mmu_interval_notifier notifier;
+	struct gntdev_map *map;
+	refcount_t vmas;
+	unsigned int first;
+	unsigned int count;
+	bool writable;
+	unsigned long start;
+};
+
+/**
+ * struct gntdev_file - one open file
+ * @lock: protects @maps
+ * @maps: gntdev_map by file offset in pages
+ */
+struct gntdev_file {
+	struct mutex lock;
+	struct maple_tree maps;
+};
+
+struct gntdev_stats {
+	atomic_long_t maps;
+	atomic_long_t kernel_side;
+	atomic_long_t user_side;
+	atomic_long_t deferred;
+	atomic_long_t leaked;
+};
+
+extern struct gntdev_stats gntdev_stats;
+extern struct workqueue_struct *gntdev_wq;
+extern const struct vm_operations_struct gntdev_vm_ops;
+
+/* PV: Xen writes the user PTEs. Otherwise they are the mm's own. */
+static inline bool gntdev_pv(void)
+{
+	return !xen_feature(XENFEAT_auto_translated_physmap);
+}
+
+/* file.c */
+struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
+				   unsigned long count);
+
+/* map.c */
+struct gntdev_map *gntdev_map_alloc(unsigned int count);
+void gntdev_map_get(struct gntdev_map *map);
+void gntdev_map_put(struct gntdev_map *map);
+int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
+		      unsigned int count, bool may_wait);
+void gntdev_map_release(struct gntdev_map *map, unsigned int first,
+			unsigned int count);
+int gntdev_errno(s16 status);
+
+/* vma.c */
+int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
+
+/* notify.c */
+long gntdev_ioctl_notify(struct gntdev_file *file, void __user *arg);
+bool gntdev_notify_names(struct gntdev_map *map, unsigned int grant);
+void gntdev_notify_clear_byte(struct gntdev_map *map);
+void gntdev_notify_send_event(struct gntdev_map *map);
+
+/* copy.c */
+long gntdev_ioctl_copy(void __user *arg);
+
+/* stats.c */
+void gntdev_stats_init(void);
+void gntdev_stats_exit(void);
+
+#endif /* _XEN_GNTDEV_PRIVATE_H */

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unmap notification: tell the other side when a page of a map is let go.
+ *
+ * A map has one notification. It names a byte of the map, and so a page, and says
+ * whether that byte is cleared, an event is sent, or both. When that page's grant
+ * is given back, for whatever reason (munmap, close, death of the process), the
+ * order is: byte cleared, hypervisor lets go, event sent. A peer that gets the
+ * event finds the byte clear and can end the grant at once.
+ *
+ * The byte is written through the kernel side, the user side is gone by then.
+ */
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+#include <xen/events.h>
+
+#include "gntdev.h"
+
+static unsigned int notify_grant(const struct gntdev_map *map)
+{
+	return map->notify.offset >> PAGE_SHIFT;
+}
+
+/* Can the named byte be written, as far as its owner and the caller allow? */
+static bool notify_byte_writable(struct gntdev_map *map, u64 offset)
+{
+	struct gntdev_grant *grant = &map->grants[offset >> PAGE_SHIFT];
+	bool writable;
+
+	spin_lock(&map->user_lock);
+	writable = !(grant->flags & GRANT_READONLY) &&
+		   (!grant->user || grant->user->writable);
+	spin_unlock(&map->user_lock);
+	return writable;
+}
+
+static int notify_set(struct gntdev_map *map, u64 offset, u32 flags,
+		      evtchn_port_t evtchn)
+{
+	struct gntdev_notify old;
+
+	if ((flags & UNMAP_NOTIFY_CLEAR_BYTE) &&
+	    !notify_byte_writable(map, offset))
+		return -EINVAL;
+
+	mutex_lock(&map->lock);
+	old = map->notify;
+	map->notify.flags = flags;
+	map->notify.offset = offset;
+	map->notify.evtchn = evtchn;
+	mutex_unlock(&map->lock);
+
+	if (old.flags & UNMAP_NOTIFY_SEND_EVENT)
+		evtchn_put(old.evtchn);
+	return 0;
+}
+
+/**
+ * gntdev_ioctl_notify() - IOCTL_GNTDEV_SET_UNMAP_NOTIFY
+ * @file: open file
+ * @arg: struct ioctl_gntdev_unmap_notify
+ *
+ * Replaces the notification of the map that @arg's index lies in; action 0 removes
+ * it. The new port is referenced before the old one is dropped: they may be the
+ * same, with no other reference.
+ *
+ * Return: 0; -EFAULT; -EINVAL for unknown action bits, a port that user space has
+ * not bound, or a byte that may not be written; -ENOENT for an index in no map.
+ */
+long gntdev_ioctl_notify(struct gntdev_file *file, void __user *arg)
+{
+	struct ioctl_gntdev_unmap_notify op;
+	struct gntdev_map *map;
+	int err;
+
+	if (copy_from_user(&op, arg, sizeof(op)))
+		return -EFAULT;
+	if (op.action & ~(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
+		return -EINVAL;
+
+	if ((op.action & UNMAP_NOTIFY_SEND_EVENT) &&
+	    evtchn_get(op.event_channel_port))
+		return -EINVAL;
+
+	err = -ENOENT;
+	map = gntdev_find_map(file, op.index >> PAGE_SHIFT, 1);
+	if (map) {
+		err = notify_set(map, op.index - ((u64)map->index << PAGE_SHIFT),
+				 op.action, op.event_channel_port);
+		gntdev_map_put(map);
+	}
+	if (err && (op.action & UNMAP_NOTIFY_SEND_EVENT))
+		evtchn_put(op.event_channel_port);
+	return err;
+}
+
+/**
+ * gntdev_notify_names() - Does the map's notification name this grant's page?
+ * @map: map, locked
+ * @grant: index of the grant in @map
+ */
+bool gntdev_notify_names(struct gntdev_map *map, unsigned int grant)
+{
+	lockdep_assert_held(&map->lock);
+	return map->notify.flags && notify_grant(map) == grant;
+}
+
+/**
+ * gntdev_notify_clear_byte() - Clear the named byte, if that was asked for
+ * @map: map, locked; the kernel side of the named grant is mapped
+ */
+void gntdev_notify_clear_byte(struct gntdev_map *map)
+{
+	struct gntdev_grant *grant = &map->grants[notify_grant(map)];
+	u8 *byte;
+
+	lockdep_assert_held(&map->lock);
+	if (!(map->notify.flags & UNMAP_NOTIFY_CLEAR_BYTE))
+		return;
+	map->notify.flags &= ~UNMAP_NOTIFY_CLEAR_BYTE;
+
+	/* The guest may have turned it read-only between two mappings. */
+	if (grant->flags & GRANT_READONLY)
+		return;
+	byte = page_address(grant->page) + offset_in_page(map->notify.offset);
+	WRITE_ONCE(*byte, 0);
+}
+
+/**
+ * gntdev_notify_send_event() - Send the event, if that was asked for
+ * @map: map, locked (or no longer shared); the hypervisor has let go of the grant
+ *
+ * Context: sleeps, to drop the reference on the port.
+ */
+void gntdev_notify_send_event(struct gntdev_map *map)
+{
+	if (!(map->notify.flags & UNMAP_NOTIFY_SEND_EVENT))
+		return;
+	map->notify.flags &= ~UNMAP_NOTIFY_SEND_EVENT;
+	notify_remote_via_evtchn(map->notify.evtchn);
+	evtchn_put(map->notify.evtchn);
+}
