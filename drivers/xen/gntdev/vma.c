@@ -436,13 +436,34 @@ static vm_fault_t gntdev_vma_fault(struct vm_fault *vmf)
 	return err ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
-/* Called under the page table lock, for a special PTE: one that Xen wrote. */
+#ifdef CONFIG_PER_VMA_LOCK
+static bool mmap_locked_for_write(const struct mm_struct *mm)
+{
+	return raw_read_seqcount(&mm->mm_lock_seq) & 1;
+}
+#else
+static bool mmap_locked_for_write(const struct mm_struct *mm)
+{
+	return false;
+}
+#endif
+
+/*
+ * Called under the page table lock, for a special PTE: one that Xen wrote.
+ *
+ * Those who want the page (GUP, HMM) hold the mmap lock for reading. Who asks while it is
+ * held for writing wants to change the PTE: writing 1 to /proc/PID/clear_refs clears the
+ * accessed bits of all normal pages, without any notification, and Xen answers an attempt
+ * to do so in a granted PTE with a fault that the kernel does not survive. To them, this
+ * is no normal page.
+ */
 static struct page *gntdev_vma_find_special_page(struct vm_area_struct *vma,
 						 unsigned long addr)
 {
 	struct gntdev_user *user = vma->vm_private_data;
 
-	if (!user || addr < user->start || addr >= user_end(user))
+	if (!user || addr < user->start || addr >= user_end(user) ||
+	    mmap_locked_for_write(vma->vm_mm))
 		return NULL;
 	return user->map->grants[user_grant(user, addr)].page;
 }
