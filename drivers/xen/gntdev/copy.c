@@ -233,8 +233,10 @@ static int add_segment(struct copy_batch *batch, unsigned int segment,
 		return 0;
 	}
 
-	addr = (unsigned long)(seg->flags & GNTCOPY_source_gref ?
-			       seg->dest.virt : seg->source.virt);
+	if (seg->flags & GNTCOPY_source_gref)
+		addr = (unsigned long)seg->dest.virt;
+	else
+		addr = (unsigned long)seg->source.virt;
 	n = pin_local(seg, addr, pages);
 	if (n < 0)
 		return n;

@@ -91,9 +91,9 @@
 #define GNTDEV_BATCH 32U
 
 /* gntdev_grant.flags */
-#define GRANT_READONLY	BIT(0)	/* granted read-only */
-#define GRANT_DROP	BIT(1)	/* give the kernel side back when the page is free */
-#define GRANT_LEAKED	BIT(2)	/* Xen refused to unmap: page must never be reused */
+#define GRANT_READONLY BIT(0) /* granted read-only */
+#define GRANT_DROP BIT(1) /* give the kernel side back when the page is free */
+#define GRANT_LEAKED BIT(2) /* Xen refused to unmap: page must never be reused */
 
 struct gntdev_user;
 
@@ -147,8 +147,8 @@ struct gntdev_map {
 	refcount_t users;
 	unsigned int count;
 	pgoff_t index;
-	struct mutex lock;
-	spinlock_t user_lock;
+	struct mutex lock; /* kernel side */
+	spinlock_t user_lock; /* user side */
 	bool armed;
 	unsigned int live;
 	unsigned int backoff;
@@ -183,7 +183,7 @@ struct gntdev_user {
  * @maps: gntdev_map by file offset in pages
  */
 struct gntdev_file {
-	struct mutex lock;
+	struct mutex lock; /* maps */
 	struct maple_tree maps;
 };
 

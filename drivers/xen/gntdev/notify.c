@@ -98,6 +98,8 @@ long gntdev_ioctl_notify(struct gntdev_file *file, void __user *arg)
  * gntdev_notify_names() - Does the map's notification name this grant's page?
  * @map: map, locked
  * @grant: index of the grant in @map
+ *
+ * Return: true if there is a notification and it does.
  */
 bool gntdev_notify_names(struct gntdev_map *map, unsigned int grant)
 {

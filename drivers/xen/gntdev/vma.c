@@ -193,28 +193,57 @@ static void pv_remove_batch(struct pte_batch *batch)
 			       ops[i].handle, ops[i].status, err);
 }
 
+static bool has_user_pte(const struct gntdev_user *user, unsigned long addr)
+{
+	struct gntdev_grant *grant = &user->map->grants[user_grant(user, addr)];
+
+	return grant->user == user && grant->uhandle != INVALID_GRANT_HANDLE;
+}
+
+/*
+ * The next run of pages in [start, end) that have a PTE of ours, one batch at the most:
+ * stores where it starts and returns its length in bytes, 0 if there is none. Only there
+ * may the page table be looked at: after a munmap() of a part, the addresses between may
+ * belong to another mapping, whose page tables can go away under us.
+ */
+static unsigned long next_run(struct gntdev_user *user, unsigned long *start,
+			      unsigned long end)
+{
+	unsigned long addr, len = 0;
+
+	spin_lock(&user->map->user_lock);
+	for (addr = *start; addr < end && len < BATCH_BYTES; addr += PAGE_SIZE) {
+		if (has_user_pte(user, addr)) {
+			if (!len)
+				*start = addr;
+			len += PAGE_SIZE;
+		} else if (len) {
+			break;
+		}
+	}
+	spin_unlock(&user->map->user_lock);
+	return len;
+}
+
 /* Have Xen clear the user PTEs of [start, end). Does not sleep. */
 static void pv_remove(struct gntdev_user *user, unsigned long start,
 		      unsigned long end)
 {
 	struct mm_struct *mm = user->notifier.mm;
 	struct pte_batch batch = { .user = user };
-	unsigned long addr, len;
+	unsigned long len;
 
 	start = max(start, user->start);
 	end = min(end, user_end(user));
-	for (addr = start; addr < end; addr += len) {
-		len = min(end - addr, BATCH_BYTES);
+	for (; (len = next_run(user, &start, end)); start += len) {
 		batch.n = 0;
-		apply_to_existing_page_range(mm, addr, len, collect_pte, &batch);
-		if (!batch.n)
-			continue;
+		apply_to_existing_page_range(mm, start, len, collect_pte, &batch);
 		pv_remove_batch(&batch);
 		/*
 		 * Take the page table lock once more: a GUP that saw one of these
 		 * PTEs has its page reference when this returns.
 		 */
-		apply_to_existing_page_range(mm, addr, len, touch_pte, NULL);
+		apply_to_existing_page_range(mm, start, len, touch_pte, NULL);
 	}
 }
 

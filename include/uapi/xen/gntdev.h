@@ -32,6 +32,9 @@ struct ioctl_gntdev_grant_ref {
 	__u32 ref;
 };
 
+#define IOCTL_GNTDEV_MAP_GRANT_REF \
+	_IOC(_IOC_NONE, 'G', 0, sizeof(struct ioctl_gntdev_map_grant_ref))
+
 /**
  * struct ioctl_gntdev_map_grant_ref - map a run of grants
  * @count: in: number of grants in @refs, 1 to the module parameter "limit"
@@ -52,14 +55,15 @@ struct ioctl_gntdev_grant_ref {
  * to this domain (older drivers find out in mmap()); EFAULT; ENOMEM; ENOSPC: Xen has no
  * more handles, see gnttab_max_maptrack_frames; EINTR: killed.
  */
-#define IOCTL_GNTDEV_MAP_GRANT_REF \
-	_IOC(_IOC_NONE, 'G', 0, sizeof(struct ioctl_gntdev_map_grant_ref))
 struct ioctl_gntdev_map_grant_ref {
 	__u32 count;
 	__u32 pad;
 	__u64 index;
 	struct ioctl_gntdev_grant_ref refs[1];
 };
+
+#define IOCTL_GNTDEV_UNMAP_GRANT_REF \
+	_IOC(_IOC_NONE, 'G', 1, sizeof(struct ioctl_gntdev_unmap_grant_ref))
 
 /**
  * struct ioctl_gntdev_unmap_grant_ref - forget a run of grants
@@ -72,13 +76,14 @@ struct ioctl_gntdev_map_grant_ref {
  *
  * Errors: ENOENT: no such run; EFAULT.
  */
-#define IOCTL_GNTDEV_UNMAP_GRANT_REF \
-	_IOC(_IOC_NONE, 'G', 1, sizeof(struct ioctl_gntdev_unmap_grant_ref))
 struct ioctl_gntdev_unmap_grant_ref {
 	__u64 index;
 	__u32 count;
 	__u32 pad;
 };
+
+#define IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR \
+	_IOC(_IOC_NONE, 'G', 2, sizeof(struct ioctl_gntdev_get_offset_for_vaddr))
 
 /**
  * struct ioctl_gntdev_get_offset_for_vaddr - which run is mapped at an address?
@@ -91,8 +96,6 @@ struct ioctl_gntdev_unmap_grant_ref {
  *
  * Errors: EINVAL: nothing of ours at @vaddr; EFAULT.
  */
-#define IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR \
-	_IOC(_IOC_NONE, 'G', 2, sizeof(struct ioctl_gntdev_get_offset_for_vaddr))
 struct ioctl_gntdev_get_offset_for_vaddr {
 	__u64 vaddr;
 	__u64 offset;
@@ -100,14 +103,15 @@ struct ioctl_gntdev_get_offset_for_vaddr {
 	__u32 pad;
 };
 
+#define IOCTL_GNTDEV_SET_MAX_GRANTS \
+	_IOC(_IOC_NONE, 'G', 3, sizeof(struct ioctl_gntdev_set_max_grants))
+
 /**
  * struct ioctl_gntdev_set_max_grants - of no effect any more
  * @count: unused
  *
  * Kept for the number's sake. Errors: ENOTTY.
  */
-#define IOCTL_GNTDEV_SET_MAX_GRANTS \
-	_IOC(_IOC_NONE, 'G', 3, sizeof(struct ioctl_gntdev_set_max_grants))
 struct ioctl_gntdev_set_max_grants {
 	__u32 count;
 };
@@ -115,6 +119,9 @@ struct ioctl_gntdev_set_max_grants {
 /* Actions of IOCTL_GNTDEV_SET_UNMAP_NOTIFY: clear the byte, send the event. */
 #define UNMAP_NOTIFY_CLEAR_BYTE 0x1
 #define UNMAP_NOTIFY_SEND_EVENT 0x2
+
+#define IOCTL_GNTDEV_SET_UNMAP_NOTIFY \
+	_IOC(_IOC_NONE, 'G', 7, sizeof(struct ioctl_gntdev_unmap_notify))
 
 /**
  * struct ioctl_gntdev_unmap_notify - tell the peer when a page is unmapped
@@ -130,8 +137,6 @@ struct ioctl_gntdev_set_max_grants {
  * Errors: EINVAL: unknown action, port not bound, byte in a page that is mapped or
  * granted read-only; ENOENT: @index is in no run; EFAULT.
  */
-#define IOCTL_GNTDEV_SET_UNMAP_NOTIFY \
-	_IOC(_IOC_NONE, 'G', 7, sizeof(struct ioctl_gntdev_unmap_notify))
 struct ioctl_gntdev_unmap_notify {
 	__u64 index;
 	__u32 action;
@@ -165,6 +170,9 @@ struct gntdev_grant_copy_segment {
 	__s16 status;
 };
 
+#define IOCTL_GNTDEV_GRANT_COPY \
+	_IOC(_IOC_NONE, 'G', 8, sizeof(struct ioctl_gntdev_grant_copy))
+
 /**
  * struct ioctl_gntdev_grant_copy - copy between grants and local buffers
  * @count: in: number of segments
@@ -176,8 +184,6 @@ struct gntdev_grant_copy_segment {
  * Errors: EINVAL: a segment without a grant, or beyond a grant's page; EFAULT: a
  * segment, or its local buffer, cannot be reached; ENOMEM; EINTR: killed.
  */
-#define IOCTL_GNTDEV_GRANT_COPY \
-	_IOC(_IOC_NONE, 'G', 8, sizeof(struct ioctl_gntdev_grant_copy))
 struct ioctl_gntdev_grant_copy {
 	unsigned int count;
 	struct gntdev_grant_copy_segment __user *segments;
@@ -189,8 +195,12 @@ struct ioctl_gntdev_grant_copy {
  */
 
 /* Back the buffer with memory from dma_alloc_wc(), or from dma_alloc_coherent(). */
-#define GNTDEV_DMA_FLAG_WC		(1 << 0)
-#define GNTDEV_DMA_FLAG_COHERENT	(1 << 1)
+#define GNTDEV_DMA_FLAG_WC (1 << 0)
+#define GNTDEV_DMA_FLAG_COHERENT (1 << 1)
+
+#define IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS \
+	_IOC(_IOC_NONE, 'G', 9, \
+	     sizeof(struct ioctl_gntdev_dmabuf_exp_from_refs))
 
 /**
  * struct ioctl_gntdev_dmabuf_exp_from_refs - make a dma-buf of granted pages
@@ -200,9 +210,6 @@ struct ioctl_gntdev_grant_copy {
  * @domid: in: granting domain
  * @refs: in: array of @count references
  */
-#define IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS \
-	_IOC(_IOC_NONE, 'G', 9, \
-	     sizeof(struct ioctl_gntdev_dmabuf_exp_from_refs))
 struct ioctl_gntdev_dmabuf_exp_from_refs {
 	__u32 flags;
 	__u32 count;
@@ -211,6 +218,10 @@ struct ioctl_gntdev_dmabuf_exp_from_refs {
 	__u32 refs[1];
 };
 
+#define IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED \
+	_IOC(_IOC_NONE, 'G', 10, \
+	     sizeof(struct ioctl_gntdev_dmabuf_exp_wait_released))
+
 /**
  * struct ioctl_gntdev_dmabuf_exp_wait_released - wait until an exported buffer is gone
  * @fd: in: what IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS returned
@@ -218,13 +229,14 @@ struct ioctl_gntdev_dmabuf_exp_from_refs {
  *
  * Errors: ETIMEDOUT; ENOENT: no such buffer, or gone already (not a failure).
  */
-#define IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED \
-	_IOC(_IOC_NONE, 'G', 10, \
-	     sizeof(struct ioctl_gntdev_dmabuf_exp_wait_released))
 struct ioctl_gntdev_dmabuf_exp_wait_released {
 	__u32 fd;
 	__u32 wait_to_ms;
 };
+
+#define IOCTL_GNTDEV_DMABUF_IMP_TO_REFS \
+	_IOC(_IOC_NONE, 'G', 11, \
+	     sizeof(struct ioctl_gntdev_dmabuf_imp_to_refs))
 
 /**
  * struct ioctl_gntdev_dmabuf_imp_to_refs - grant the pages of a dma-buf to a domain
@@ -234,9 +246,6 @@ struct ioctl_gntdev_dmabuf_exp_wait_released {
  * @reserved: must be 0
  * @refs: out: array of @count references
  */
-#define IOCTL_GNTDEV_DMABUF_IMP_TO_REFS \
-	_IOC(_IOC_NONE, 'G', 11, \
-	     sizeof(struct ioctl_gntdev_dmabuf_imp_to_refs))
 struct ioctl_gntdev_dmabuf_imp_to_refs {
 	__u32 fd;
 	__u32 count;
@@ -245,14 +254,15 @@ struct ioctl_gntdev_dmabuf_imp_to_refs {
 	__u32 refs[1];
 };
 
+#define IOCTL_GNTDEV_DMABUF_IMP_RELEASE \
+	_IOC(_IOC_NONE, 'G', 12, \
+	     sizeof(struct ioctl_gntdev_dmabuf_imp_release))
+
 /**
  * struct ioctl_gntdev_dmabuf_imp_release - end the grants of an imported dma-buf
  * @fd: in: descriptor given to IOCTL_GNTDEV_DMABUF_IMP_TO_REFS
  * @reserved: must be 0
  */
-#define IOCTL_GNTDEV_DMABUF_IMP_RELEASE \
-	_IOC(_IOC_NONE, 'G', 12, \
-	     sizeof(struct ioctl_gntdev_dmabuf_imp_release))
 struct ioctl_gntdev_dmabuf_imp_release {
 	__u32 fd;
 	__u32 reserved;
