@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# grantmirror: the one front door. `make help` lists what there is.
+#
+# Every step is a script in tools/xen-tests/lab that knows by itself whether there
+# is something to do; here is only what needs what. What outlives the checkout
+# (downloads, kernel trees, compiler cache, dom0 root) is in
+# $XDG_CACHE_HOME/grantmirror, everything else in build/.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# ours: with the overlay; stock: the packaged kernel as it is
+KERNEL ?= ours
+# the machine: a name from configs/lab (test: all of them, unless named)
+LAB    ?=
+# test: these suites, this test (default: all)
+SUITE  ?=
+TEST   ?=
+export KERNEL LAB SUITE TEST
+
+# Every QEMU ends when this make does, whatever kills it (see labrun.c).
+export GM_OWNER := $(shell echo $$PPID)
+
+lab   := tools/xen-tests/lab
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
+labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
+
+##@ The two that matter
+.PHONY: run test
+run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
+	@$(lab)/boot.sh run $(or $(LAB),pv)
+
+test: machine ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL=]
+	@$(lab)/test.sh
+
+##@ Working on it
+.PHONY: shell kernel modules overlay programs check
+shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
+	@$(lab)/boot.sh shell $(or $(LAB),pv)
+
+kernel: source ## build the kernel of the lab  [KERNEL=ours|stock]
+	@$(lab)/kernel.sh
+
+modules: kernel ## the same, and list the modules that were built
+	@find build/kernel/$(KERNEL)/modules -name '*.ko'
+
+# KSRC: a Linux 6.12 tree of the user's own
+overlay: ## lay our files over a kernel tree  [KSRC=/path/to/linux-6.12]
+ifdef KSRC
+	@$(lab)/overlay.sh "$(KSRC)"
+else
+	@$(MAKE) --no-print-directory source
+	@$(lab)/overlay.sh
+endif
+
+programs: source ## build the programs that run in the lab
+	@mkdir -p build && exec 9>build/programs.lock && flock 9 && \
+	$(MAKE) --no-print-directory -s -C tools/xen-tests \
+		O=$(CURDIR)/build/tests KTREE=$(cache)/tree/stock
+
+check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck
+	@$(lab)/setup.sh check
+	@$(lab)/check.sh
+
+##@ Steps of the set-up (done by the above when needed)
+.PHONY: setup source root machine
+setup: ## install the Debian packages that this machine lacks
+	@$(lab)/setup.sh
+
+source: setup ## download and unpack Debian's kernel source
+	@$(lab)/fetch.sh
+
+root: setup ## cut dom0's root file system from Debian packages
+	@$(lab)/root.sh
+
+machine: root kernel programs build/host/labrun ## everything that boots
+	@$(lab)/initrd.sh
+
+build/host/labrun: $(labrun_src) $(lab)/labrun.h | setup
+	@mkdir -p $(@D)
+	@gcc -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@.tmp $(labrun_src)
+	@mv $@.tmp $@
+
+##@ Cleaning
+.PHONY: clean distclean
+clean: ## remove build/ of this checkout
+	@rm -rf build
+
+distclean: clean ## ... and the cache that all checkouts share
+	@$(lab)/distclean.sh
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' \
+		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		 /^[a-z][a-z]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\n%s\n' 'Variables'
+	@printf '  %-10s %s\n' \
+		KERNEL 'ours (default) or stock: the packaged kernel without the overlay' \
+		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
+		SUITE 'runner, grants, lifecycle, clients: one or more of them, in quotes' \
+		TEST 'one test, by the name that a test run prints' \
+		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
+		KSRC "overlay: a Linux 6.12 tree of your own"

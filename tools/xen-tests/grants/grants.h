@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the programs of this suite share: the granting guest as part of a fixture,
+ * and the check that a test leaves its grant table as it found it.
+ */
+#ifndef GRANTS_H
+#define GRANTS_H
+
+#include "gm_test.h"
+
+#define MAX_GRANTS	8
+
+/* How long anything may take that has to happen "at once", in milliseconds. */
+#define AT_ONCE_MS	2000
+
+/* And what a worker, or the guest's kernel, does some time later. */
+#define LATER_MS	20000
+
+struct granter {
+	struct gm_guest *g;
+	uint32_t domid;
+	struct gm_gnttab base;		/* before the test */
+	struct gm_grant grants[MAX_GRANTS];
+};
+
+/* What ASSERT and EXPECT look for in a function that is not a test. */
+#define META struct __test_metadata *_metadata
+
+static inline void granter_setup(META, struct granter *gr)
+{
+	const char *domid = getenv("GM_DOMID");
+
+	ASSERT_NE(NULL, domid)
+		TH_LOG("GM_DOMID does not name a granting guest");
+	gr->domid = atoi(domid);
+	gr->g = gm_guest_open(gr->domid);
+	ASSERT_NE(NULL, gr->g)
+		TH_LOG("no agent in domain %s", domid);
+	ASSERT_EQ(0, gm_gnttab_read(gr->domid, &gr->base));
+}
+
+/* A new run of granted pages, taken back at the end of the test at the latest. */
+static inline struct gm_grant *granter_grant(META, struct granter *gr,
+					     unsigned int count, bool writable,
+					     uint64_t seed)
+{
+	struct gm_grant *slot = gr->grants;
+
+	while (slot->count && slot < gr->grants + MAX_GRANTS - 1)
+		slot++;
+	ASSERT_EQ(0, gm_guest_grant(gr->g, slot, count, writable, seed));
+	return slot;
+}
+
+static inline bool in_use_is(struct granter *gr, int count, int ms)
+{
+	return gm_wait(gm_grants_in_use(gr->domid) ==
+		       (int)gr->base.in_use + count, ms);
+}
+
+/* So many grants more than before the test are in use, at once or soon. */
+#define EXPECT_IN_USE_SOON(gr, count, ms) do {				\
+	int __count = (count);						\
+									\
+	EXPECT_TRUE(in_use_is(gr, __count, ms))				\
+		TH_LOG("grants in use: %d, not %d",			\
+		       gm_grants_in_use((gr)->domid) -			\
+		       (int)(gr)->base.in_use, __count);		\
+} while (0)
+
+#define EXPECT_IN_USE(gr, count) EXPECT_IN_USE_SOON(gr, count, AT_ONCE_MS)
+
+/* The pages [first, first + count) at @addr hold @seed's pattern. */
+#define EXPECT_PATTERN(addr, seed, first, count)			\
+	EXPECT_EQ(-1, gm_check((char *)(addr) + (first) * GM_PAGE_SIZE,	\
+			       seed, first, count))
+
+static inline void granter_teardown(META, struct granter *gr)
+{
+	for (int i = 0; i < MAX_GRANTS; i++)
+		if (gr->grants[i].count)
+			EXPECT_EQ(0, gm_guest_revoke(gr->g, &gr->grants[i]));
+	/* A test that failed may well hold mappings until its process ends. */
+	if (_metadata->exit_code == KSFT_PASS) {
+		EXPECT_IN_USE_SOON(gr, 0, LATER_MS);
+		EXPECT_TRUE(gm_wait(gm_grants_granted(gr->domid) ==
+				    (int)gr->base.granted, LATER_MS))
+			TH_LOG("grants left: %d", gm_grants_granted(gr->domid) -
+			       (int)gr->base.granted);
+	}
+	gm_guest_close(gr->g);
+}
+
+/* Where page @n of a mapping is. */
+static inline void *page_at(void *addr, unsigned int n)
+{
+	return (char *)addr + n * GM_PAGE_SIZE;
+}
+
+#endif /* GRANTS_H */

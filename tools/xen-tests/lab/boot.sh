@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# boot.sh test|run|shell LAB: boot the machine that configs/lab/LAB.conf describes
+# (Xen, dom0, the job) and follow it with labrun. Everything that it boots has
+# been made before (Makefile).
+#
+# Environment: KERNEL, SUITE, TEST (see `make help`), GM_SCALE (all time-outs).
+
+. "$(dirname "$0")/common.sh"
+
+mode=$1 lab=$2
+conf=$GM_TOP/configs/lab/$lab.conf
+[ -e "$conf" ] ||
+	die "there is no lab '$lab'; labs: $(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')"
+# shellcheck source=/dev/null
+. "$conf"
+
+log=$GM_BUILD/logs/$lab
+results=$GM_BUILD/results/$lab
+
+# One lab of a checkout at a time: its logs, its results and this machine's
+# processors are shared.
+lock lab "$GM_BUILD"
+
+make_job()
+{
+	local dir=$log/job
+
+	fresh_dir "$dir/gm"
+	# As single-quoted words of sh, whatever is in them.
+	quote() { printf "%s='%s'\n" "$1" "${2//\'/\'\\\'\'}"; }
+	{
+		quote GM_MODE "$mode"
+		quote GM_LAB "$lab"
+		quote GM_GUEST "$LAB_GUEST"
+		quote GM_SUITES "${SUITE:-$LAB_SUITES}"
+		quote GM_TEST "${TEST:-}"
+		quote GM_KERNEL "$GM_KERNEL"
+		quote GM_SCALE "${GM_SCALE:-1}"
+	} >"$dir/gm/job.conf"
+	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$log/job.cpio"
+	cat "$GM_BUILD/root/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL.cpio" \
+		"$log/job.cpio" >"$log/initrd"
+	rm -rf "$dir" "$log/job.cpio"
+}
+
+mkdir -p "$log" "$results"
+rm -rf "${results:?}"/*
+: >"$log/console.log"
+make_job
+
+# QEMU splits these arguments at commas and blanks, which the path of the checkout
+# may have: use relative ones.
+cd "$GM_BUILD"
+log=logs/$lab
+results=results/$lab
+
+console=(-chardev "file,id=con,path=$log/console.log" -serial chardev:con -monitor none)
+if [ "$mode" = shell ]; then
+	note "a shell in dom0 follows: 'exit' powers off, Ctrl-A X ends the machine at once"
+	# Ctrl-A x ends QEMU, Ctrl-C is for the shell in dom0.
+	console=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$log/console.log"
+		-serial chardev:con -mon chardev=con)
+fi
+
+exec host/labrun --mode "$mode" --name "$lab" \
+	--console "$log/console.log" --log "$log" --results "$results" \
+	--benign "$GM_TOP/configs/lab/benign.txt" \
+	--silence "${LAB_SILENCE:-180}" --total "${LAB_TOTAL:-1800}" -- \
+	qemu-system-x86_64 -accel tcg,thread=multi -cpu "$LAB_CPU" \
+	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
+	-net none "${console[@]}" \
+	-kernel root/xen -append "$LAB_XEN" \
+	-initrd "kernel/$GM_KERNEL/vmlinux ${LAB_DOM0//,/,,},$log/initrd"

@@ -1,0 +1,154 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# check.sh: everything about the source that a program can judge without a boot.
+# One line per check; what a check complains of comes before its line.
+
+. "$(dirname "$0")/common.sh"
+
+stock=$GM_CACHE/tree/stock
+ours=$GM_CACHE/tree/ours
+obj=$ours/build-check
+log=$GM_BUILD/logs/check
+mkdir -p "$log"
+cd "$GM_TOP"
+
+# What git knows or would add; without git (a tarball), what is there.
+all_files()
+{
+	git ls-files -co --exclude-standard 2>/dev/null ||
+		find . -name .git -prune -o -path ./build -prune -o -type f -print |
+		sed 's|^\./||'
+}
+mapfile -t files < <(all_files | LC_ALL=C sort -u | while read -r f; do [ ! -e "$f" ] || echo "$f"; done)
+# matching REGEX: those of the files
+matching() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
+
+mapfile -t kernel_files < <(matching '^(include|mm|drivers|arch)/.*\.[ch]$')
+mapfile -t kernel_objects < <(matching '^(mm|drivers|arch)/.*\.c$' | sed 's/\.c$/.o/')
+# Not the suites: clang-format does not understand the macros of the harness.
+mapfile -t format_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/(lab|lib|agent|demo))/.*\.[ch]$')
+mapfile -t scripts < <(for f in "${files[@]}"; do
+	if head -n 1 "$f" | grep -qE '^#!.*(sh|bash)( |$)'; then echo "$f"; fi
+	done; matching '^tools/xen-tests/lab/.*\.sh$')
+mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | sort -u)
+
+c_spdx()
+{
+	local f bad=0
+
+	for f in "${files[@]}"; do
+		case $f in
+		COPYING|.gitignore|*.md|*.config|*.conf|*.cfg|*.txt|*.append) continue ;;
+		esac
+		head -n 3 "$f" | grep -qE 'SPDX-License-Identifier: [(]*GPL-2.0' && continue
+		echo "$f: no SPDX licence line"
+		bad=1
+	done
+	return "$bad"
+}
+
+# Every file is a new one for checkpatch; MAINTAINERS is not ours. Without a
+# GIT_DIR it leaves out spdxcheck.py, which wants a Python module. The arrays of
+# one element in the user ABI stay: their size is part of the ioctl numbers.
+c_checkpatch()
+{
+	local f ignore bad=0
+
+	for f in "${kernel_files[@]}"; do
+		ignore=FILE_PATH_CHANGES
+		[[ $f != include/uapi/* ]] || ignore+=,FLEXIBLE_ARRAY
+		GIT_DIR=/nonexistent perl "$stock/scripts/checkpatch.pl" \
+			--root="$stock" --strict --quiet --no-summary \
+			--show-types --ignore "$ignore" -f "$f" || bad=1
+	done
+	return "$bad"
+}
+
+# Runs of blanks inside a line count as one: in which column a comment or the
+# value of a macro starts is the author's choice. So are the blanks in "{ }".
+blanks() { sed -E -e 's/([^[:blank:]])[[:blank:]]+/\1 /g' -e 's/\{ \}/{}/g' -e 's/\) \{/){/g'; }
+
+c_clang_format()
+{
+	local f bad=0
+
+	for f in "${format_files[@]}"; do
+		diff -u --label "$f" --label "$f (clang-format)" <(blanks <"$f") \
+			<(clang-format --style=file "$f" | blanks) || bad=1
+	done
+	return "$bad"
+}
+
+# kbuild FILE-OF-MESSAGES ARG...: in an object directory of its own, because
+# other flags than those of the lab's kernel would have that built again.
+kbuild()
+{
+	local out=$1
+
+	shift
+	(
+		unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL FLAVOR LAB SUITE TEST
+		export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true
+		export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=grantmirror KBUILD_BUILD_HOST=lab
+		make -s -C "$ours" O="$obj" -j"$(nproc)" CC="ccache gcc" \
+			HOSTCC="ccache gcc" "$@"
+	) >"$out" 2>&1
+}
+
+prepare_kernel()
+{
+	local fragments=("$GM_TOP"/configs/kernel/{base,mm,xen,test}.config)
+
+	"$GM_SCRIPTS/overlay.sh" "$ours" >/dev/null || return
+	mkdir -p "$obj"
+	if [ "$(cat "$obj/.grantmirror-config" 2>/dev/null)" != "$(sum_of "${fragments[@]}")" ]; then
+		(cd "$ours" && scripts/kconfig/merge_config.sh -n -O "$obj" "${fragments[@]}") \
+			>"$log/config" 2>&1 || { cat "$log/config"; return 1; }
+		sum_of "${fragments[@]}" >"$obj/.grantmirror-config"
+	fi
+	kbuild "$log/prepare" prepare modules_prepare || { cat "$log/prepare"; return 1; }
+}
+
+# The compiler's extra warnings and sparse, for our files. Every message counts,
+# also one about a header that only shows with our file.
+c_W1_and_sparse()
+{
+	[ ${#kernel_objects[@]} -gt 0 ] || return 0
+	prepare_kernel || return
+	# An object that is up to date would not be compiled, and say nothing.
+	(cd "$obj" && rm -f "${kernel_objects[@]}")
+	kbuild "$log/w1" W=1 C=1 CHECK=sparse "${kernel_objects[@]}" ||
+		{ cat "$log/w1"; return 1; }
+	! grep -E '(warning|error):' "$log/w1"
+}
+
+c_kernel_doc()
+{
+	perl "$stock/scripts/kernel-doc" -none -Wall -Werror "${kernel_files[@]}"
+}
+
+c_shellcheck()
+{
+	shellcheck "${scripts[@]}"
+}
+
+# With -Wall -Wextra -Werror, from nothing.
+c_programs()
+{
+	make --no-print-directory -s -C tools/xen-tests O="$log/tests" KTREE="$stock"
+}
+
+failed=0
+lock tree
+for check in spdx checkpatch clang_format shellcheck kernel_doc W1_and_sparse programs; do
+	begun=$SECONDS
+	if "c_$check" >"$log/$check.log" 2>&1; then
+		printf 'ok   %s (%s)\n' "$check" "$(duration $((SECONDS - begun)))"
+	else
+		cat "$log/$check.log"
+		printf 'FAIL %s (log: build/logs/check/%s.log)\n' "$check" "$check"
+		failed=1
+	fi
+done
+exit $failed

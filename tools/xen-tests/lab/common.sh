@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
+#
+# What every host-side script shares: where things live, how to talk to the
+# user, how two runs at once keep out of each other's way. Sourced, never run.
+#
+# Two places hold what is made:
+#   $GM_CACHE  outlives the checkout (downloads, kernel trees, ccache, dom0 root)
+#              and is shared by all checkouts: written only under a lock, and a
+#              finished thing appears by rename, so an interrupted step leaves
+#              nothing half made behind;
+#   $GM_BUILD  belongs to this checkout alone (kernel images, programs, logs).
+
+set -euo pipefail
+
+GM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+GM_SCRIPTS=$GM_TOP/tools/xen-tests/lab
+GM_BUILD=$GM_TOP/build
+GM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/grantmirror
+GM_KERNEL=${KERNEL:-ours}
+GM_FLAVOR=${FLAVOR:-fast}
+# The kernel this overlay is written against; any point release will do.
+GM_KVERSION=6.12
+GM_XEN_VERSION=4.17
+
+say()  { printf '==> %s\n' "$*"; }
+note() { printf '    %s\n' "$*"; }
+die()  { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# seconds -> "3 min 07 s"
+duration()
+{
+	if [ "$1" -lt 60 ]; then
+		printf '%d s' "$1"
+	else
+		printf '%d min %02d s' $(($1 / 60)) $(($1 % 60))
+	fi
+}
+
+# A checksum of everything under the given files and directories: the contents and
+# the names in the checkout, not the times nor where the checkout is. What does
+# not exist counts as empty.
+sum_of()
+{
+	{ find "$@" -type f ! -name '*~' ! -name '*.orig' -print0 2>/dev/null || true; } |
+		LC_ALL=C sort -z | xargs -0r sha256sum | sed "s|$GM_TOP/||" |
+		sha256sum | cut -c1-32
+}
+
+# lock NAME [DIR]: hold DIR/NAME.lock until this script ends ($GM_CACHE unless
+# named). The lock goes with the file descriptor, so nothing is left locked when
+# the script is killed. A script that this one calls has its locks, too.
+lock()
+{
+	local dir=${2:-$GM_CACHE} fd
+
+	case " ${GM_LOCKS:-} " in
+	*" $dir/$1 "*) return ;;
+	esac
+	mkdir -p "$dir"
+	exec {fd}>"$dir/$1.lock"
+	if ! flock -n "$fd"; then
+		note "waiting: another make holds $dir/$1.lock"
+		flock "$fd"
+	fi
+	export GM_LOCKS="${GM_LOCKS:-} $dir/$1"
+}
+
+# A directory beside the target of a rename, emptied by whoever comes next
+# should this run be interrupted.
+fresh_dir()
+{
+	rm -rf "$1"
+	mkdir -p "$1"
+}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
+#
+# Which Debian packages are used, and why. Sourced, never run.
+
+# On this machine: "package | a file that proves it is there | what for".
+# The probe keeps a warm run from calling apt or dpkg at all.
+GM_HOST_PACKAGES='
+gcc                | /usr/bin/gcc                            | compiles the kernel and the test programs
+libc6-dev          | /usr/include/stdio.h                    | C library headers
+make               | /usr/bin/make                           | drives kbuild
+bc                 | /usr/bin/bc                             | kernel build: timeconst.h
+bison              | /usr/bin/bison                          | kernel build: kconfig
+flex               | /usr/bin/flex                           | kernel build: kconfig
+libelf-dev         | /usr/include/libelf.h                   | kernel build: objtool
+libssl-dev         | /usr/include/openssl/ssl.h              | kernel build: certificates
+rsync              | /usr/bin/rsync                          | lays the overlay over the kernel tree
+kmod               | /sbin/depmod                            | module dependencies
+cpio               | /usr/bin/cpio                           | packs the initial ram disks
+xz-utils           | /usr/bin/xz                             | unpacks the kernel source
+file               | /usr/bin/file                           | finds the programs whose libraries dom0 needs
+ccache             | /usr/bin/ccache                         | a second kernel build takes a third of the time
+libxen-dev         | /usr/include/xengnttab.h                | the libraries that the test programs use
+qemu-system-x86    | /usr/bin/qemu-system-x86_64             | the machine that Xen runs on
+ca-certificates    | /etc/ssl/certs/ca-certificates.crt      | downloads over https mirrors
+util-linux         | /usr/bin/flock                          | two runs at once do not disturb each other
+'
+
+# Only `make check` needs these.
+GM_CHECK_PACKAGES='
+perl               | /usr/bin/perl                           | checkpatch.pl and kernel-doc
+sparse             | /usr/bin/sparse                         | semantic checker for kernel code
+clang-format       | /usr/bin/clang-format                   | formatting of C code
+shellcheck         | /usr/bin/shellcheck                     | checker for shell scripts
+'
+
+# In dom0: these, and what they depend on, are downloaded and unpacked, never
+# installed on this machine.
+GM_DOM0_PACKAGES="
+xen-hypervisor-$GM_XEN_VERSION-amd64
+xen-utils-$GM_XEN_VERSION
+xen-utils-common
+xenstore-utils
+busybox-static
+kmod
+qemu-system-xen
+qemu-system-data
+seabios
+"
+
+# Dependencies of maintainer scripts and of what the lab leaves out (Python and
+# Perl tools, PAM, udev): named here so that they are not even downloaded.
+GM_DOM0_SKIP='^(python3|libpython|perl|libperl|debconf|adduser|passwd|udev$|dpkg$|tar$|ucf|media-types|libpam|libdb5|libsqlite3|sysvinit|init-system|readline-common|sensible|iso-codes|gcc-12|ipxe|libsemanage|libsepol|libaudit-common|libcap2-bin)'

@@ -1,0 +1,182 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# root.sh: cut a dom0 root out of Debian packages.
+#
+# Result: $GM_CACHE/root/<key>/{root.cpio,xen}: an uncompressed newc archive
+# (TCG is slow at decompressing, the file only crosses the host's page cache)
+# with the Xen tools, the device-model QEMU and the closure of their shared
+# libraries, and the hypervisor as an ELF file. The key is a checksum of the
+# recipe, so the root is cut again only when the recipe changes. The path of the
+# result is left in build/root (a symbolic link).
+#
+# No root rights, no debootstrap: packages are downloaded and unpacked only.
+
+. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/packages.sh"
+
+KEY=$(sum_of "$GM_SCRIPTS"/{root,packages}.sh | cut -c1-12)
+OUT=$GM_CACHE/root/$KEY
+
+link_result()
+{
+	mkdir -p "$GM_BUILD"
+	ln -sfn "$OUT" "$GM_BUILD/root"
+	touch "$OUT"
+}
+
+[ -e "$OUT/root.cpio" ] && { link_result; exit 0; }
+lock root
+[ -e "$OUT/root.cpio" ] && { link_result; exit 0; }
+
+started=$SECONDS
+work=$GM_CACHE/root/tmp
+pool=$work/pool
+fresh_dir "$work"
+mkdir -p "$work/debs/partial" "$pool"
+# Roots of earlier recipes that no checkout has asked for in a month
+find "$GM_CACHE/root" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +
+
+download()
+{
+	local names
+
+	say "dom0 root: downloading Debian packages (about 25 MB)"
+	# Against an empty dpkg status, so that the answer does not depend on
+	# what happens to be installed here.
+	# shellcheck disable=SC2086 # a list of names
+	names=$(apt-get install -y --no-install-recommends --print-uris \
+			-o Dir::State::status=/dev/null \
+			-o Dir::Cache::archives="$work/debs" \
+			$GM_DOM0_PACKAGES 2>"$work/apt.log" |
+		sed -n "s/^'[^']*' \([^ _]*\)_.*/\1/p" |
+		grep -vE "$GM_DOM0_SKIP" | sort -u) || {
+		cat "$work/apt.log" >&2
+		die "apt cannot resolve the packages of dom0 (see above); is this Debian 12 with working sources?"
+	}
+	# shellcheck disable=SC2086 # a list of names
+	(cd "$work/debs" && apt-get download $names) >"$work/apt.log" 2>&1 || {
+		cat "$work/apt.log" >&2
+		die "the download of dom0's packages failed (see above)"
+	}
+	for deb in "$work"/debs/*.deb; do
+		dpkg-deb -x "$deb" "$pool"
+	done
+	(cd "$work/debs" && ls ./*.deb) | sed 's|^\./||' >"$work/packages.txt"
+}
+
+# into DIR FILE...: copy what is there of the named files in the pool, following
+# symbolic links (Debian's firmware directories are full of them).
+into()
+{
+	local dir=$root$1 f
+
+	shift
+	mkdir -p "$dir"
+	for f; do
+		[ -e "$pool$f" ] || die "dom0 root: no $f in Debian's packages any more"
+		cp -L "$pool$f" "$dir/"
+	done
+}
+
+# Shell and modules. The links are made here: three hundred of them take a
+# noticeable time at boot under TCG.
+basics()
+{
+	local t
+
+	into /bin /bin/busybox
+	for t in $("$pool/bin/busybox" --list-full); do
+		[ -e "$root/$t" ] && continue
+		mkdir -p "$root/${t%/*}"
+		ln -s /bin/busybox "$root/$t"
+	done
+	into /usr/bin /bin/kmod
+	for t in modprobe insmod rmmod lsmod depmod; do
+		ln -sf /usr/bin/kmod "$root/sbin/$t"
+	done
+}
+
+xen_tools()
+{
+	local lib=/usr/lib/xen-$GM_XEN_VERSION/bin t
+
+	for t in xl xenstored xenconsoled xenconsole xen-init-dom0 \
+		 libxl-save-helper xentop xen-diag xenctx lsevtchn xentrace \
+		 vchan-socket-proxy xenstore-control; do
+		into "$lib" "$lib/$t"
+	done
+	mkdir -p "$root/usr/sbin"
+	for t in xl xentop xen-diag xenctx lsevtchn vchan-socket-proxy; do
+		ln -s "..${lib#/usr}/$t" "$root/usr/sbin/$t"
+	done
+	into /usr/bin /usr/bin/xenstore
+	for t in chmod exists list ls read rm watch write; do
+		ln -s xenstore "$root/usr/bin/xenstore-$t"
+	done
+	into /etc/xen /etc/xen/xl.conf
+}
+
+# The device model that libxl starts as backend of a qdisk. The BIOS images are
+# only for HVM guests, which no lab starts, but QEMU insists on its key map.
+device_model()
+{
+	into /usr/libexec /usr/libexec/xen-qemu-system-i386
+	into /usr/share/qemu/keymaps /usr/share/qemu/keymaps/en-us
+}
+
+# Everything that a program or library in the root is linked against, and every
+# library of Xen, for the test programs.
+libraries()
+{
+	local lib=/lib/x86_64-linux-gnu ld=$pool/lib64/ld-linux-x86-64.so.2
+
+	into /lib64 /lib64/ld-linux-x86-64.so.2
+	mkdir -p "$root$lib" "$root/usr/lib"
+	ln -s ../../lib/x86_64-linux-gnu "$root/usr/lib/x86_64-linux-gnu"
+	cp -a "$pool"/usr"$lib"/libxen*.so.* "$root$lib/"
+	find "$root" -type f \( -perm /1 -o -name '*.so.*' \) |
+	while read -r f; do
+		file -b "$f" | grep -q 'ELF 64.*dynamically' || continue
+		"$ld" --library-path "$pool$lib:$pool/usr$lib" --list "$f" |
+			sed -n 's|.*=> \(/[^ ]*\) .*|\1|p'
+	done | sort -u |
+	while read -r f; do
+		case $f in
+		"$pool"*) cp -Ln "$f" "$root$lib/" ;;
+		"$root"*) ;;
+		*) die "dom0 root: ${f##*/} is missing from the package list" ;;
+		esac
+	done
+}
+
+cut_root()
+{
+	root=$work/root
+	say "dom0 root: cutting"
+	mkdir -p "$root"/{bin,sbin,dev,proc,sys,tmp,root,mnt,etc/xen/scripts} \
+		 "$root"/var/{lib/xen,lib/xenstored,log/xen/console,lock} \
+		 "$root"/run/{xen,xenstored,lock}
+	ln -s ../run "$root/var/run"
+	basics
+	xen_tools
+	device_model
+	libraries
+	printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' \
+		>"$root/etc/passwd"
+	printf 'root:x:0:\n' >"$root/etc/group"
+	(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) \
+		>"$work/root.cpio"
+	gzip -dc "$pool/boot/xen-$GM_XEN_VERSION-amd64.gz" >"$work/xen"
+}
+
+download
+cut_root
+fresh_dir "$work/out"
+mv "$work/root.cpio" "$work/xen" "$work/packages.txt" "$work/out/"
+# The guests' root is made of the same busybox and libraries (see initrd.sh).
+mv "$root" "$work/out/tree"
+mv "$work/out" "$OUT"
+rm -rf "$work"
+link_result
+note "$(du -m "$OUT/root.cpio" | cut -f1) MB in $(duration $((SECONDS - started)))"

@@ -1,0 +1,344 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# selftest.sh: does labrun notice what it is there to notice? Each test runs it on
+# a few lines of shell that pretend to be QEMU; TEST selects one. Takes seconds.
+#
+# Output and files are those of a lab: build/results/runner/{runner.ktap,counts}.
+
+. "$(dirname "$0")/common.sh"
+
+labrun=$GM_BUILD/host/labrun
+results=$GM_BUILD/results/runner
+work=$GM_BUILD/logs/runner
+fresh_dir "$work"
+fresh_dir "$results"
+unset GM_SCALE GM_OWNER
+
+# The machine of a test: its script runs with fd 3 as results channel, in $work,
+# with its own process id in the file "pid".
+cat >"$work/machine" <<'END'
+#!/bin/bash
+for arg; do
+	case $arg in
+	socket,id=gm,fd=*) fd=${arg##*=} ;;
+	esac
+done
+exec 3>&"$fd"
+echo $$ >pid
+. ./script
+END
+chmod +x "$work/machine"
+
+# What a well-behaved machine says before, around and after its tests
+boot='echo "@@ boot 1" >&3; echo "@@ ready 2" >&3;'
+begin='echo "@@ begin s/prog" >&3; echo "TAP version 13" >&3;'
+end='echo "@@ end s/prog 0" >&3;'
+finish='echo "@@ done 0" >&3;'
+
+# run MODE SCRIPT [LABRUN-OPTION...]: $status and the file "out" tell of it
+run()
+{
+	local mode=$1 script=$2
+
+	shift 2
+	printf '%s\n' "$script" >script
+	rm -f pid
+	mkdir -p res
+	rm -rf res/*
+	: >>console
+	status=0
+	"$labrun" --mode "$mode" --name fake --console console --results res \
+		--silence 20 --total 30 "$@" -- ./machine >out 2>&1 || status=$?
+}
+
+# expect STATUS COUNTS [REGEX...]: what run() must have led to
+expect()
+{
+	local want=$1 counts=$2 re
+
+	shift 2
+	[ "$status" = "$want" ] || { echo "exit status $status, expected $want"; return 1; }
+	[ -z "$counts" ] || [ "$(cat res/counts)" = "$counts" ] ||
+		{ echo "counts $(cat res/counts), expected $counts"; return 1; }
+	for re; do
+		grep -qE -- "$re" out || { echo "no line of the output matches: $re"; return 1; }
+	done
+}
+
+# The pretended machine must be gone when labrun is.
+machine_gone()
+{
+	local i
+
+	for ((i = 0; i < 50; i++)); do
+		kill -0 "$(cat pid)" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	echo "the machine was left behind"
+	kill -9 "$(cat pid)"
+	return 1
+}
+
+# -- what the tests report ---------------------------------------------------
+
+t_passed_and_skipped()
+{
+	run test "$boot $begin printf '1..2\nok 1 a\nok 2 b # SKIP no such thing\n' >&3; $end $finish"
+	expect 0 '2 0 1' '^ok   fake s a ' '^SKIP fake s b .*# SKIP no such thing'
+}
+
+t_failed_with_diagnostics()
+{
+	run test "$boot $begin printf '1..2\n# file.c:1: five is not six\nnot ok 1 a\nok 2 b\n' >&3; echo '@@ end s/prog 1' >&3; $finish"
+	expect 1 '2 1 0' '^FAIL fake s a ' '^# file.c:1: five is not six'
+}
+
+t_program_skipped()
+{
+	run test "$boot $begin printf '1..0 # SKIP not on this machine\n' >&3; echo '@@ end s/prog 4' >&3; $finish"
+	expect 0 '1 0 1' '^SKIP fake s prog .*not on this machine'
+}
+
+t_empty_plan_fails()
+{
+	run test "$boot $begin echo 1..0 >&3; $end $finish"
+	expect 1 '1 1 0' '^FAIL fake s prog'
+}
+
+t_incomplete_plan_fails()
+{
+	run test "$boot $begin printf '1..3\nok 1 a\n' >&3; $end $finish"
+	expect 1 '2 1 0' '^FAIL fake s prog' 'after 1 of 3 tests'
+}
+
+t_missing_plan_fails()
+{
+	run test "$boot $begin $end $finish"
+	expect 1 '1 1 0' '^FAIL fake s prog' 'without a KTAP plan'
+}
+
+t_exit_status_without_failure_fails()
+{
+	run test "$boot $begin printf '1..1\nok 1 a\n' >&3; echo '@@ end s/prog 139' >&3; $finish"
+	expect 1 '2 1 0' 'ended with status 139'
+}
+
+t_no_test_at_all_fails()
+{
+	run test "$boot $finish"
+	expect 1 '1 1 0' 'no test program ran'
+}
+
+t_saved_ktap()
+{
+	run test "$boot $begin printf '1..1\nok 1 a\n' >&3; $end $finish"
+	expect 0 '2 0 0' || return
+	diff - res/s.ktap <<-END
+	KTAP version 1
+	1..1
+	  TAP version 13
+	  1..1
+	  ok 1 a
+	ok 1 prog
+	END
+}
+
+# The kernel's own reader of KTAP is asked what it makes of the saved results.
+t_saved_ktap_is_valid()
+{
+	local kunit=$GM_CACHE/tree/stock/tools/testing/kunit/kunit.py
+
+	if [ ! -x /usr/bin/python3 ]; then
+		echo "SKIP there is no python3 here"
+		return 4
+	fi
+	run test "$boot $begin printf '1..3\nok 1 a\n# why\nnot ok 2 b\nok 3 c # SKIP no\n' >&3; echo '@@ end s/prog 1' >&3; $finish"
+	expect 1 '2 1 1' || return
+	# It ends with 1 because of the failed test.
+	/usr/bin/python3 "$kunit" parse "$PWD/res/s.ktap" >kunit.out 2>&1
+	grep -q 'Ran 3 tests: passed: 1, failed: 1, skipped: 1$' kunit.out || {
+		cat kunit.out
+		return 1
+	}
+}
+
+# -- machines that go wrong ----------------------------------------------------
+
+t_hang_is_ended()
+{
+	echo "last words of dom0" >console
+	run test "$boot $begin printf '1..1\n#  RUN           x.y ...\n' >&3; sleep 100" --silence 1
+	expect 1 '1 1 0' '^FAIL fake s x.y ' 'hang: no sign of life' 'console: last words' &&
+		machine_gone
+}
+
+t_endless_talk_is_ended()
+{
+	run test "$boot $begin while :; do echo '# still here' >&3; sleep 0.1; done" --total 1
+	expect 1 '1 1 0' 'not done after' && machine_gone
+}
+
+t_crash_is_a_failure()
+{
+	run test "$boot $begin printf '1..2\nok 1 a\n' >&3; exit 0"
+	expect 1 '2 1 0' 'the machine ended .* before the job was done'
+}
+
+t_killed_machine_is_a_failure()
+{
+	run test "$boot kill -9 \$\$"
+	expect 1 '1 1 0' 'killed by signal 9'
+}
+
+t_no_power_off_is_a_failure()
+{
+	GM_SCALE=0.02 run test "$boot $begin printf '1..1\nok 1 a\n' >&3; $end $finish sleep 100"
+	expect 1 '2 1 0' '^FAIL fake lab power_off' && machine_gone
+}
+
+t_deaf_machine_is_killed()
+{
+	run test "trap '' TERM; $boot while :; do sleep 0.1; done" --silence 1
+	expect 1 '1 1 0' && machine_gone
+}
+
+t_no_such_program_is_a_failure()
+{
+	status=0
+	"$labrun" --mode test --name fake --console console --results res -- \
+		./not-there >out 2>&1 || status=$?
+	expect 1 ''
+}
+
+# -- the console ------------------------------------------------------------------
+
+t_console_splat_fails()
+{
+	echo "[   12.3] BUG: scheduling while atomic: x/1" >console
+	run test "$boot $begin printf '1..1\nok 1 a\n' >&3; $end $finish"
+	expect 1 '1 1 0' '^# console: .*scheduling while atomic' '^FAIL fake lab console_clean'
+}
+
+t_console_benign_line_passes()
+{
+	echo "WARNING: known and harmless" >console
+	printf 'WARNING: known\ta reason\n' >benign
+	run test "$boot $begin printf '1..1\nok 1 a\n' >&3; $end $finish" --benign benign
+	expect 0 '2 0 0'
+}
+
+# -- nothing is left behind -----------------------------------------------------
+
+# start_hanging: labrun in the background on a machine that hangs; $pid
+start_hanging()
+{
+	local i
+
+	printf '%s\n' "$boot exec sleep 100" >script
+	rm -f pid
+	# A background command of a script ignores SIGINT; labrun must not.
+	"$labrun" --mode test --name fake --console console --results res -- ./machine >out 2>&1 &
+	pid=$!
+	for ((i = 0; i < 100; i++)); do
+		[ ! -s pid ] || return 0
+		sleep 0.05
+	done
+	echo "the machine does not start"
+	return 1
+}
+
+t_ctrl_c_ends_machine()
+{
+	start_hanging || return
+	kill -INT $pid
+	status=0
+	wait $pid || status=$?
+	[ $status = 130 ] || { echo "exit status $status, expected 130"; return 1; }
+	machine_gone
+}
+
+t_sigkill_ends_machine()
+{
+	start_hanging || return
+	kill -KILL $pid
+	wait $pid 2>/dev/null
+	machine_gone
+}
+
+t_death_of_owner_ends_machine()
+{
+	local owner
+
+	sleep 100 &
+	owner=$!
+	GM_OWNER=$owner start_hanging || return
+	kill -KILL $owner
+	wait $owner $pid 2>/dev/null
+	machine_gone
+}
+
+# -- the main job ------------------------------------------------------------------
+
+t_run_passes_text_on()
+{
+	run run "$boot printf '1024 pages\nRESULT: ok\n' >&3; $finish"
+	expect 0 '' '^1024 pages$' || return
+	[ "$(tail -n 1 out)" = "RESULT: ok" ]
+}
+
+t_run_failed()
+{
+	run run "$boot echo 'RESULT: FAILED: page 3 differs' >&3; $finish"
+	expect 1 '' || return
+	[ "$(tail -n 1 out)" = "RESULT: FAILED: page 3 differs" ]
+}
+
+t_run_without_result_fails()
+{
+	run run "$boot $finish"
+	expect 1 '' '^RESULT: FAILED: '
+}
+
+t_run_with_splat_fails()
+{
+	echo "Kernel panic - not syncing" >console
+	run run "$boot echo 'RESULT: ok' >&3; $finish"
+	expect 1 '' '^RESULT: FAILED: .*console'
+}
+
+# -------------------------------------------------------------------------------
+
+# In the order of this file, which is the order of the ideas.
+mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0")
+if [ -n "${TEST:-}" ]; then
+	tests=("$TEST")
+	declare -F "t_$TEST" >/dev/null || tests=()
+fi
+printf 'KTAP version 1\n1..%d\n' ${#tests[@]} >"$results/runner.ktap"
+n=0 passed=0 failed=0 skipped=0
+for name in ${tests[@]+"${tests[@]}"}; do
+	n=$((n + 1))
+	begun=${EPOCHREALTIME/./}
+	fresh_dir "$work/now"
+	cp "$work/machine" "$work/now/"
+	rc=0
+	text=$(set +e; cd "$work/now" && "t_$name" 2>&1) || rc=$?
+	us=$((${EPOCHREALTIME/./} - begun))
+	took=$(printf '%d.%02d s' $((us / 1000000)) $((us / 10000 % 100)))
+	case $rc in
+	0)	passed=$((passed + 1))
+		printf 'ok   runner runner %s (%s)\n' "$name" "$took"
+		echo "ok $n $name" >>"$results/runner.ktap" ;;
+	4)	skipped=$((skipped + 1))
+		printf 'SKIP runner runner %s (%s) # %s\n' "$name" "$took" "$text"
+		echo "ok $n $name # $text" >>"$results/runner.ktap" ;;
+	*)	failed=$((failed + 1))
+		printf 'FAIL runner runner %s (%s)\n' "$name" "$took"
+		{ printf '%s\n' "$text"; cat "$work/now/out" 2>/dev/null; } | sed 's/^/# /' |
+			tee -a "$results/runner.ktap"
+		echo "not ok $n $name" >>"$results/runner.ktap" ;;
+	esac
+done
+echo "$passed $failed $skipped" >"$results/counts"
+[ $failed = 0 ]

@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# test.sh: all suites on all labs, or those that SUITE and LAB name. The last
+# line is the count, alone; the exit status says whether anything failed.
+
+. "$(dirname "$0")/common.sh"
+
+passed=0 failed=0 skipped=0
+started=$SECONDS
+
+# add RESULTS-DIRECTORY: its counts; a run that left none is one failure
+add()
+{
+	local p f s
+
+	if read -r p f s 2>/dev/null <"$1/counts"; then
+		passed=$((passed + p))
+		failed=$((failed + f))
+		skipped=$((skipped + s))
+	else
+		echo "FAIL ${1##*/} lab machine: no results were written"
+		failed=$((failed + 1))
+	fi
+}
+
+# selected "SUITES": those of them that SUITE asks for
+selected()
+{
+	local s
+
+	for s in $1; do
+		case " ${SUITE:-$s} " in
+		*" $s "*) printf '%s ' "$s" ;;
+		esac
+	done
+}
+
+# The machine that runs the tests is tested first: were it wrong, nothing that
+# follows could be believed. Not when one test of another suite is asked for.
+if [ -n "$(selected runner)" ] && [ -z "${LAB:-}" ] &&
+   { [ -z "${TEST:-}" ] || [ -n "${SUITE:-}" ]; }; then
+	say "runner: the lab runner itself, against pretended machines"
+	"$GM_SCRIPTS/selftest.sh" || true
+	add "$GM_BUILD/results/runner"
+fi
+
+known=runner
+labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
+for lab in $labs; do
+	conf=$GM_TOP/configs/lab/$lab.conf
+	[ -e "$conf" ] || die "there is no lab '$lab' in configs/lab"
+	LAB_SUITES=
+	# shellcheck source=/dev/null
+	. "$conf"
+	known+=" $LAB_SUITES"
+	suites=$(selected "$LAB_SUITES")
+	[ -n "$suites" ] || continue
+	say "$lab: ${suites% } (kernel: $GM_KERNEL; console: build/logs/$lab/console.log)"
+	rm -f "$GM_BUILD/results/$lab/counts"
+	rc=0
+	SUITE=${suites% } "$GM_SCRIPTS/boot.sh" test "$lab" || rc=$?
+	# Stopped by a signal: so are we.
+	[ $rc -lt 128 ] || exit $rc
+	add "$GM_BUILD/results/$lab"
+done
+for suite in ${SUITE:-}; do
+	case " $known " in
+	*" $suite "*) ;;
+	*) die "there is no suite '$suite' on ${LAB:-any lab}; there are: $(tr ' ' '\n' <<<"$known" | sort -u | paste -sd ' ')" ;;
+	esac
+done
+note "$(duration $((SECONDS - started)))"
+printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+[ $failed = 0 ]

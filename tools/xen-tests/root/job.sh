@@ -1,0 +1,159 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+#
+# The job of dom0, started by init when the host is up: the demo, or the suites.
+# Standard output is the results channel to the host; everything that is not a
+# result goes to the console (standard error).
+
+# shellcheck source=/dev/null
+. /gm/job.conf
+export GM_TEST GM_SCALE GM_LAB GM_KERNEL
+# Long enough for the slowest guest on the slowest machine, in seconds.
+GUEST_UP=180
+GUEST_DOWN=120
+DRIVER_TOTAL=3000
+
+# wait_for SECONDS COMMAND...: until the command succeeds
+wait_for()
+{
+	left=$1
+	shift
+	until "$@"; do
+		left=$((left - 1))
+		[ $left -gt 0 ] || return 1
+		sleep 1
+	done
+}
+
+agent_ready() { xenstore-exists "/local/domain/$1/data/gm/ready"; }
+no_domain()   { ! xl domname "$1" >/dev/null 2>&1; }
+only_dom0()   { [ "$(xl list | tail -n +2 | wc -l)" = 1 ]; }
+
+# start_guest NAME CONFIG [SETTING...]: prints its domid
+start_guest()
+{
+	guest=$1 config=$2
+	shift 2
+	xl create "/gm/xl/$config.cfg" "name=\"$guest\"" "$@" >&2 || return
+	xl domid "$guest"
+}
+
+stop_guest()
+{
+	xl shutdown -w "$1" >&2 || xl destroy "$1" >&2
+}
+
+# What the module says of itself; modinfo wants an index that is not here.
+module_info()
+{
+	find /lib/modules -name "$1.ko" -exec cat {} ';' | tr '\0' '\n' |
+		sed -n 's/^description=//p' | head -n 1
+}
+
+# A test of this script's own: the line, and why not when it failed.
+result()
+{
+	if [ "$1" = 0 ]; then
+		echo "ok $2 $3"
+	else
+		echo "# $4"
+		echo "not ok $2 $3"
+	fi
+}
+
+# setup_failed SUITE WHY: a suite that cannot run has failed.
+setup_failed()
+{
+	echo "@@ begin $1/setup"
+	echo "TAP version 13"
+	echo "1..1"
+	result 1 1 setup.guests "$2"
+	echo "@@ end $1/setup 1"
+}
+
+# What a suite leaves behind: a program of its own on the results channel.
+# leftovers SUITE DOMID: the suite's granting guest is asked to end.
+leftovers()
+{
+	echo "@@ begin $1/leftovers"
+	echo "TAP version 13"
+	echo "1..3"
+	in_use=$(gm-oracle --in-use "$2")
+	[ "$in_use" = "$3" ]
+	result $? 1 leftovers.no_grant_in_use \
+		"grants of domain $2 in use: $in_use, before the suite: $3"
+	stop_guest granter
+	wait_for $GUEST_DOWN no_domain "$2"
+	result $? 2 leftovers.guest_gone "domain $2 is still there"
+	wait_for $GUEST_DOWN only_dom0
+	result $? 3 leftovers.only_dom0 "$(xl list | tr '\n' ';')"
+	echo "@@ end $1/leftovers 0"
+}
+
+# The suite runs in a driver domain: its console, which xenconsoled writes to a
+# file, carries the results; gm-oracle answers what only dom0 can know.
+run_in_driver_domain()
+{
+	log=/var/log/xen/console/guest-driver.log
+	rm -f $log
+	driver=$(start_guest driver pvh 'ramdisk="/gm/guest/initrd-driver.gz"' \
+		"extra=\"console=hvc0 quiet gm.suite=$1 gm.domid=$2 gm.test=$GM_TEST gm.scale=$GM_SCALE\"") || {
+		setup_failed "$1" "the driver domain does not start"
+		return
+	}
+	gm-oracle "$driver" &
+	oracle=$!
+	touch $log
+	tail -n +1 -f $log | tr -d '\r' |
+		awk '/^@@ begin/ { p = 1 }
+		     /^@@ done/ { exit }
+		     p { print; fflush() }
+		     /^@@ end/ { p = 0 }' &
+	relay=$!
+	wait_for $DRIVER_TOTAL driver_done $log "$driver" ||
+		setup_failed "$1" "the driver domain does not end the suite"
+	sleep 1
+	stop_guest driver
+	kill $oracle $relay 2>/dev/null
+}
+
+driver_done() { grep -q '^@@ done' "$1" || no_domain "$2"; }
+
+# The suite in dom0, or wherever the lab says, against a guest that grants.
+run_with_granter()
+{
+	domid=$(start_guest granter pv) || {
+		setup_failed "$1" "the granting guest does not start"
+		return
+	}
+	wait_for $GUEST_UP agent_ready "$domid" ||
+		setup_failed "$1" "the agent of domain $domid does not answer"
+	GM_DOMID=$domid
+	export GM_DOMID
+	base=$(gm-oracle --in-use "$domid")
+	if [ "$GM_LAB" = pvh-guest ]; then
+		run_in_driver_domain "$1" "$domid"
+	else
+		gm-suite "$1"
+	fi
+	leftovers "$1" "$domid" "$base"
+}
+
+case $GM_MODE in
+run)
+	GM_DRIVER=$(module_info xen-gntdev)
+	export GM_DRIVER GM_KERNEL
+	exec gm-demo
+	;;
+test)
+	for suite in $GM_SUITES; do
+		gm-suite --has-test "$suite" || continue
+		case $suite in
+		# They drive xl, and start guests of their own.
+		lifecycle | clients) gm-suite "$suite" ;;
+		*) run_with_granter "$suite" ;;
+		esac
+	done
+	;;
+esac
