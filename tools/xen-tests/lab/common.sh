@@ -13,6 +13,8 @@
 #   $GM_BUILD  belongs to this checkout alone (kernel images, programs, logs).
 
 set -euo pipefail
+# Ctrl-C ends the script before it takes the end of what it ran for a failure.
+trap 'exit 130' INT
 
 GM_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 GM_SCRIPTS=$GM_TOP/tools/xen-tests/lab
