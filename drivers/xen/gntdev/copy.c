@@ -121,11 +121,22 @@ static int batch_do(struct copy_batch *batch, unsigned int end)
 	return err;
 }
 
+/*
+ * The grant behind a page, if it is a mapped grant. The page flag alone does not say so:
+ * it means other things for pages in the swap or page cache, which have a mapping.
+ */
+static struct xen_page_foreign *grant_of(struct page *page)
+{
+	if (PageCompound(page) || page->mapping || !PagePrivate(page))
+		return NULL;
+	return xen_page_foreign(page);
+}
+
 /* A page of ours is named by its frame, a mapped grant by its reference. */
 static struct gnttab_copy_ptr local_side(struct page *page, u16 offset,
 					 bool *foreign)
 {
-	struct xen_page_foreign *grant = xen_page_foreign(page);
+	struct xen_page_foreign *grant = grant_of(page);
 	struct gnttab_copy_ptr ptr = { .offset = offset };
 
 	*foreign = grant;

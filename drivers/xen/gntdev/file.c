@@ -74,8 +74,8 @@ static int file_add(struct gntdev_file *file, struct gntdev_map *map)
 }
 
 /*
- * Take the map out that lies exactly at [index, index + count), and drop the tree's
- * reference. With @only, do so only if it is that map.
+ * Take the map out that lies at [index, index + count) (or at @index, if @count is 0),
+ * and drop the tree's reference. With @only, do so only if it is that map.
  */
 static int file_remove(struct gntdev_file *file, pgoff_t index,
 		       unsigned int count, const struct gntdev_map *only)
@@ -84,7 +84,7 @@ static int file_remove(struct gntdev_file *file, pgoff_t index,
 
 	mutex_lock(&file->lock);
 	map = mtree_load(&file->maps, index);
-	if (map && (map->index != index || map->count != count ||
+	if (map && (map->index != index || (count && map->count != count) ||
 		    (only && map != only)))
 		map = NULL;
 	if (map)

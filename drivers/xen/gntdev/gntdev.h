@@ -94,6 +94,7 @@
 #define GRANT_READONLY BIT(0) /* granted read-only */
 #define GRANT_DROP BIT(1) /* give the kernel side back when the page is free */
 #define GRANT_LEAKED BIT(2) /* Xen refused to unmap: page must never be reused */
+#define GRANT_NEW BIT(3) /* kernel side mapped by the last gntdev_map_kernel() */
 
 struct gntdev_user;
 
@@ -215,6 +216,8 @@ void gntdev_map_get(struct gntdev_map *map);
 void gntdev_map_put(struct gntdev_map *map);
 int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 		      unsigned int count, bool may_wait);
+void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
+		     unsigned int count);
 void gntdev_map_release(struct gntdev_map *map, unsigned int first,
 			unsigned int count);
 int gntdev_errno(s16 status);

@@ -45,6 +45,9 @@
 #define BACKOFF_MIN_MS 1
 #define BACKOFF_MAX_MS 64
 
+/* Grants looked at before user_lock is let go, so that nobody spins for long. */
+#define SCAN_MAX 1024
+
 /* Grants that one hypercall works on. */
 struct batch {
 	unsigned int n;
@@ -224,6 +227,7 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 				  (unsigned long)page_address(grant->page),
 				  GNTMAP_host_map | flags, grant->ref,
 				  grant->domid);
+		ops[i].handle = 0;
 	}
 
 	/* An error of the hypercall itself leaves status at a positive value. */
@@ -235,12 +239,16 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 
 		if (ops[i].status == GNTST_okay) {
 			grant->khandle = ops[i].handle;
+			grant->flags |= GRANT_NEW;
 			if (flags & GNTMAP_readonly)
 				grant->flags |= GRANT_READONLY;
 			else
 				grant->flags &= ~GRANT_READONLY;
 			map->live++;
 			atomic_long_inc(&gntdev_stats.kernel_side);
+		} else if (ops[i].handle == INVALID_GRANT_HANDLE) {
+			/* Xen has mapped it, but the p2m had no memory for it. */
+			ret = ret ?: -ENOMEM;
 		} else if (ops[i].status == GNTST_general_error) {
 			batch_add(batch, map, batch->index[i]);
 		} else {
@@ -259,14 +267,16 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
  * @may_wait: whether to wait for a guest that pages its memory out
  *
  * Grants that are mapped already are left as they are. A grant is mapped writable
- * if its owner allows that, else read-only. On an error the grants mapped so far
- * stay mapped: they are given back with the map, or used by the next try.
+ * if its owner allows that, else read-only. On an error some of the grants may have
+ * been mapped, see gntdev_map_undo().
  *
  * Context: sleeps. @map is locked, or not shared yet. The mmap lock may be held
- *          only if @may_wait is false.
+ *          only if @may_wait is false. A wait for the guest is the grant table
+ *          core's: up to 32 s for a grant, and it cannot be killed.
  * Return: 0; -EINVAL for a grant that does not exist or is not granted to us;
- *         -ENOSPC when Xen is out of handles; -EAGAIN when it would have to wait;
- *         -EINTR when killed.
+ *         -ENOSPC when Xen is out of handles; -ENOMEM; -EAGAIN when it would have
+ *         to wait; -EIO for a page that Xen would not let go of earlier; -EINTR
+ *         when killed.
  */
 int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 		      unsigned int count, bool may_wait)
@@ -274,6 +284,12 @@ int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 	unsigned int i, end = first + count;
 	struct batch batch = {};
 	int err;
+
+	for (i = first; i < end; i++) {
+		map->grants[i].flags &= ~GRANT_NEW;
+		if (map->grants[i].flags & GRANT_LEAKED)
+			return -EIO;
+	}
 
 	for (i = first; i < end; i++) {
 		if (!grant_mapped(&map->grants[i]))
@@ -306,7 +322,7 @@ int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 {
 	struct gnttab_unmap_grant_ref ops[GNTDEV_BATCH];
-	bool notify = false;
+	int named = -1;
 	unsigned int i;
 	int err;
 
@@ -320,7 +336,7 @@ static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 		ops[i].status = GNTST_general_error;
 		if (gntdev_notify_names(map, batch->index[i])) {
 			gntdev_notify_clear_byte(map);
-			notify = true;
+			named = i;
 		}
 	}
 
@@ -330,9 +346,9 @@ static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 		struct gntdev_grant *grant = &map->grants[batch->index[i]];
 
 		if (ops[i].status != GNTST_okay) {
-			pr_err("d%u ref %u: handle %u not unmapped: status %d, error %d; page leaked\n",
-			       grant->domid, grant->ref, grant->khandle,
-			       ops[i].status, err);
+			pr_err_ratelimited("d%u ref %u: handle %u not unmapped: status %d, error %d; page leaked\n",
+					   grant->domid, grant->ref, grant->khandle,
+					   ops[i].status, err);
 			grant->flags |= GRANT_LEAKED;
 			atomic_long_inc(&gntdev_stats.leaked);
 		}
@@ -342,7 +358,7 @@ static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 	atomic_long_sub(batch->n, &gntdev_stats.kernel_side);
 	batch->n = 0;
 
-	if (notify)
+	if (named >= 0 && ops[named].status == GNTST_okay)
 		gntdev_notify_send_event(map);
 }
 
@@ -364,22 +380,23 @@ static void clear_drop(struct gntdev_grant *grant)
 
 /*
  * Give back what can be given back of [first, first + count); return how many
- * grants have to wait for their page. With @only_dropped, consider only grants
- * flagged GRANT_DROP.
+ * grants have to wait for their page. With @only, consider only grants that have that
+ * flag.
  */
 static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
-				   unsigned int count, bool only_dropped)
+				   unsigned int count, u16 only)
 {
-	unsigned int i = first, end = first + count, busy = 0;
+	unsigned int i = first, end = first + count, busy = 0, scan_end;
 	struct batch batch = {};
 
 	lockdep_assert_held(&map->lock);
 	while (i < end) {
+		scan_end = min(end, i + SCAN_MAX);
 		spin_lock(&map->user_lock);
-		for (; i < end && batch.n < GNTDEV_BATCH; i++) {
+		for (; i < scan_end && batch.n < GNTDEV_BATCH; i++) {
 			struct gntdev_grant *grant = &map->grants[i];
 
-			if (only_dropped && !(grant->flags & GRANT_DROP))
+			if (only && !(grant->flags & only))
 				continue;
 			if (grant->user || !grant_mapped(grant)) {
 				clear_drop(grant);
@@ -414,7 +431,7 @@ static void map_work(struct work_struct *work)
 	bool armed;
 
 	mutex_lock(&map->lock);
-	map->armed = release_locked(map, 0, map->count, true);
+	map->armed = release_locked(map, 0, map->count, GRANT_DROP);
 	if (map->armed) {
 		map->backoff = min(map->backoff * 2, BACKOFF_MAX_MS);
 		map_queue_work(map);
@@ -424,6 +441,32 @@ static void map_work(struct work_struct *work)
 
 	if (!armed)
 		gntdev_map_put(map);
+}
+
+/* Give back, now or when the pages are free. */
+static void release_or_defer(struct gntdev_map *map, unsigned int first,
+			     unsigned int count, u16 only)
+{
+	if (release_locked(map, first, count, only) && !map->armed) {
+		map->armed = true;
+		map->backoff = BACKOFF_MIN_MS;
+		gntdev_map_get(map);
+		map_queue_work(map);
+	}
+}
+
+/**
+ * gntdev_map_undo() - Give back what the last gntdev_map_kernel() has mapped
+ * @map: map, locked since then
+ * @first: first grant, the same as then
+ * @count: number of grants, likewise
+ *
+ * Context: as gntdev_map_release().
+ */
+void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
+		     unsigned int count)
+{
+	release_or_defer(map, first, count, GRANT_NEW);
 }
 
 /**
@@ -441,12 +484,7 @@ void gntdev_map_release(struct gntdev_map *map, unsigned int first,
 			unsigned int count)
 {
 	mutex_lock(&map->lock);
-	if (release_locked(map, first, count, false) && !map->armed) {
-		map->armed = true;
-		map->backoff = BACKOFF_MIN_MS;
-		gntdev_map_get(map);
-		map_queue_work(map);
-	}
+	release_or_defer(map, first, count, 0);
 	mutex_unlock(&map->lock);
 }
 

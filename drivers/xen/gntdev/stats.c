@@ -31,14 +31,15 @@ DEFINE_SHOW_ATTRIBUTE(stats);
 void gntdev_stats_init(void)
 {
 	struct dentry *xen = debugfs_lookup("xen", NULL);
+	bool found = !IS_ERR_OR_NULL(xen);
 
 	/* The directory is shared with the rest of Xen's code, and left behind. */
-	if (!xen)
+	if (!found)
 		xen = debugfs_create_dir("xen", NULL);
-	else
-		dput(xen);
 	gntdev_debugfs = debugfs_create_dir("gntdev", xen);
 	debugfs_create_file("stats", 0400, gntdev_debugfs, NULL, &stats_fops);
+	if (found)
+		dput(xen);
 }
 
 void gntdev_stats_exit(void)

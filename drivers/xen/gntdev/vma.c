@@ -56,6 +56,9 @@
 
 #define BATCH_BYTES ((unsigned long)GNTDEV_BATCH << PAGE_SHIFT)
 
+/* Addresses looked at before user_lock is let go, so that nobody spins for long. */
+#define SCAN_BYTES (1024UL << PAGE_SHIFT)
+
 static unsigned long user_end(const struct gntdev_user *user)
 {
 	return user->start + ((unsigned long)user->count << PAGE_SHIFT);
@@ -65,6 +68,12 @@ static unsigned int user_grant(const struct gntdev_user *user,
 			       unsigned long addr)
 {
 	return user->first + ((addr - user->start) >> PAGE_SHIFT);
+}
+
+static bool vma_in_user(const struct vm_area_struct *vma,
+			const struct gntdev_user *user)
+{
+	return vma->vm_start >= user->start && vma->vm_end <= user_end(user);
 }
 
 /* ---- PV: user PTEs by hypercall ---- */
@@ -163,17 +172,27 @@ static int pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
 	return 0;
 }
 
+/* Xen and this driver disagree about a user PTE: its page must not be used again. */
+static void user_pte_leaked(struct gntdev_grant *grant,
+			    const struct gnttab_unmap_grant_ref *op, int err)
+{
+	pr_err_ratelimited("d%u ref %u: user handle %u not unmapped: status %d, error %d; page leaked\n",
+			   grant->domid, grant->ref, op->handle, op->status, err);
+	grant->flags |= GRANT_LEAKED;
+	atomic_long_inc(&gntdev_stats.leaked);
+}
+
 static void pv_remove_batch(struct pte_batch *batch)
 {
 	struct gnttab_unmap_grant_ref ops[GNTDEV_BATCH];
 	struct gntdev_map *map = batch->user->map;
+	struct gntdev_grant *grant;
 	unsigned int i, n = 0;
 	int err = 0;
 
 	spin_lock(&map->user_lock);
 	for (i = 0; i < batch->n; i++) {
-		struct gntdev_grant *grant = &map->grants[batch->grant[i]];
-
+		grant = &map->grants[batch->grant[i]];
 		if (grant->user != batch->user ||
 		    grant->uhandle == INVALID_GRANT_HANDLE)
 			continue;
@@ -181,16 +200,15 @@ static void pv_remove_batch(struct pte_batch *batch)
 				    grant->uhandle);
 		ops[n].status = GNTST_general_error;
 		grant->uhandle = INVALID_GRANT_HANDLE;
-		n++;
+		batch->grant[n++] = batch->grant[i];
 	}
 	if (n)
 		err = HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, ops, n);
-	spin_unlock(&map->user_lock);
-
 	for (i = 0; i < n; i++)
 		if (ops[i].status != GNTST_okay)
-			pr_err("user side of handle %u not unmapped: status %d, error %d\n",
-			       ops[i].handle, ops[i].status, err);
+			user_pte_leaked(&map->grants[batch->grant[i]], &ops[i],
+					err);
+	spin_unlock(&map->user_lock);
 }
 
 static bool has_user_pte(const struct gntdev_user *user, unsigned long addr)
@@ -209,9 +227,10 @@ static bool has_user_pte(const struct gntdev_user *user, unsigned long addr)
 static unsigned long next_run(struct gntdev_user *user, unsigned long *start,
 			      unsigned long end)
 {
+	spinlock_t *user_lock = &user->map->user_lock;
 	unsigned long addr, len = 0;
 
-	spin_lock(&user->map->user_lock);
+	spin_lock(user_lock);
 	for (addr = *start; addr < end && len < BATCH_BYTES; addr += PAGE_SIZE) {
 		if (has_user_pte(user, addr)) {
 			if (!len)
@@ -219,9 +238,12 @@ static unsigned long next_run(struct gntdev_user *user, unsigned long *start,
 			len += PAGE_SIZE;
 		} else if (len) {
 			break;
+		} else if (!(addr & (SCAN_BYTES - PAGE_SIZE))) {
+			spin_unlock(user_lock);
+			spin_lock(user_lock);
 		}
 	}
-	spin_unlock(&user->map->user_lock);
+	spin_unlock(user_lock);
 	return len;
 }
 
@@ -319,13 +341,9 @@ static int claim(struct gntdev_map *map, struct gntdev_user *from,
 	int err = 0;
 
 	spin_lock(&map->user_lock);
-	for (i = first; user && i < end && !err; i++) {
+	for (i = first; user && i < end && !err; i++)
 		if (map->grants[i].user != from)
 			err = -EBUSY;
-		else if (user->writable &&
-			 (map->grants[i].flags & GRANT_READONLY))
-			err = -EINVAL;
-	}
 	for (i = first; i < end && !err; i++) {
 		if (map->grants[i].user != from)
 			continue;
@@ -357,6 +375,9 @@ static struct gntdev_user *user_alloc(struct gntdev_map *map,
 						  vma->vm_start,
 						  vma->vm_end - vma->vm_start,
 						  &gntdev_notifier_ops);
+	/* The first one in an mm minds signals; handle it, and begin again. */
+	if (err == -EINTR)
+		err = -ERESTARTNOINTR;
 	if (err)
 		goto free_user;
 	return user;
@@ -402,7 +423,7 @@ static void gntdev_vma_close(struct vm_area_struct *vma)
 	vma->vm_private_data = NULL;
 
 	/* Otherwise it is the target of an mremap that failed half way. */
-	if (vma->vm_start >= user->start && vma->vm_end <= user_end(user)) {
+	if (vma_in_user(vma, user)) {
 		first = user_grant(user, vma->vm_start);
 		/* An mmap() that fails after us closes before it zaps. */
 		if (gntdev_pv())
@@ -440,14 +461,29 @@ static int gntdev_vma_mremap(struct vm_area_struct *vma)
 	return 0;
 }
 
+static int pv_fault(struct gntdev_user *user, struct vm_area_struct *vma,
+		    unsigned long addr)
+{
+	unsigned long start = ALIGN_DOWN(addr, BATCH_BYTES);
+	int err;
+
+	/* One hypercall for the neighbours too: they were most likely lost together. */
+	err = pv_install(user, vma, max(start, vma->vm_start),
+			 min(start + BATCH_BYTES, vma->vm_end));
+	/* If Xen would not have all of them, only this one counts. */
+	if (err && err != -ENOMEM)
+		err = pv_install(user, vma, addr, addr + PAGE_SIZE);
+	return err;
+}
+
 static vm_fault_t gntdev_vma_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct gntdev_user *user = vma->vm_private_data;
-	unsigned long start;
 	int err;
 
-	if (!user)
+	/* In a child of fork(); after an mremap() that could not even be undone. */
+	if (!user || !vma_in_user(vma, user))
 		return VM_FAULT_SIGBUS;
 
 	if (!gntdev_pv()) {
@@ -456,10 +492,10 @@ static vm_fault_t gntdev_vma_fault(struct vm_fault *vmf)
 		return 0;
 	}
 
-	/* One hypercall for the neighbours too: they were most likely lost together. */
-	start = ALIGN_DOWN(vmf->address, BATCH_BYTES);
-	err = pv_install(user, vma, max(start, vma->vm_start),
-			 min(start + BATCH_BYTES, vma->vm_end));
+	/* Xen has no PTE without access; a debugger that insists gets an error. */
+	if (!(vma->vm_flags & VM_ACCESS_FLAGS))
+		return VM_FAULT_SIGBUS;
+	err = pv_fault(user, vma, vmf->address & PAGE_MASK);
 	if (err == -ENOMEM)
 		return VM_FAULT_OOM;
 	return err ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
@@ -505,29 +541,51 @@ const struct vm_operations_struct gntdev_vm_ops = {
 	.find_special_page = gntdev_vma_find_special_page,
 };
 
-/* Make sure that the kernel side is there, claim the grants, fill the PTEs. */
+static bool all_writable(const struct gntdev_map *map, unsigned int first,
+			 unsigned int count)
+{
+	unsigned int i;
+
+	for (i = first; i < first + count; i++)
+		if (map->grants[i].flags & GRANT_READONLY)
+			return false;
+	return true;
+}
+
+static int fill_ptes(struct gntdev_user *user, struct vm_area_struct *vma)
+{
+	if (!gntdev_pv())
+		return insert_pages(user, vma);
+	if (!(vma->vm_flags & VM_ACCESS_FLAGS))
+		return 0;
+	return pv_install(user, vma, vma->vm_start, vma->vm_end);
+}
+
+/* Claim the grants, make sure that the kernel side is there, fill the PTEs. */
 static int user_install(struct gntdev_user *user, struct vm_area_struct *vma)
 {
 	struct gntdev_map *map = user->map;
 	int err;
 
 	mutex_lock(&map->lock);
-	err = gntdev_map_kernel(map, user->first, user->count, false);
-	if (!err)
-		err = claim(map, NULL, user, user->first, user->count);
-	mutex_unlock(&map->lock);
+	err = claim(map, NULL, user, user->first, user->count);
 	if (err)
-		return err;
+		goto unlock;
 
-	if (gntdev_pv())
-		err = pv_install(user, vma, vma->vm_start, vma->vm_end);
-	else
-		err = insert_pages(user, vma);
+	err = gntdev_map_kernel(map, user->first, user->count, false);
+	if (!err && user->writable &&
+	    !all_writable(map, user->first, user->count))
+		err = -EINVAL;
+	if (!err)
+		err = fill_ptes(user, vma);
 	if (err) {
 		if (gntdev_pv())
 			pv_remove(user, vma->vm_start, vma->vm_end);
 		claim(map, user, NULL, user->first, user->count);
+		gntdev_map_undo(map, user->first, user->count);
 	}
+unlock:
+	mutex_unlock(&map->lock);
 	return err;
 }
 
@@ -542,7 +600,9 @@ static int user_install(struct gntdev_user *user, struct vm_area_struct *vma)
  * Context: mmap lock held for write.
  * Return: 0; -EINVAL: no such map, private and writable, or writable over read-only
  *         grants; -EBUSY: part of it is mmapped already; -EAGAIN: the guest must page
- *         memory in first, try again; -ENOSPC: Xen is out of handles; -EINTR; -ENOMEM.
+ *         memory in first, try again; -ENOSPC: Xen is out of handles; -EIO: so badly
+ *         wrong that a page had to be leaked; -ENOMEM; -EINTR: killed;
+ *         -ERESTARTNOINTR: a signal is pending, the system call begins again.
  */
 int gntdev_mmap(struct file *filp, struct vm_area_struct *vma)
 {

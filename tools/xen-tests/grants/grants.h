@@ -14,7 +14,7 @@
 #define AT_ONCE_MS	2000
 
 /* And what a worker, or the guest's kernel, does some time later. */
-#define LATER_MS	20000
+#define LATER_MS	10000
 
 struct granter {
 	struct gm_guest *g;

@@ -417,31 +417,51 @@ static void ignore(int sig)
 	(void)sig;
 }
 
-/* In a child that signals rain on: mmap works, or is -EINTR and works then. */
+static void rain(suseconds_t every_us)
+{
+	struct itimerval it = {
+		.it_interval.tv_usec = every_us,
+		.it_value.tv_usec = every_us,
+	};
+
+	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+/* Counts, and lets it stop at last: a slow machine may never get between two. */
+static bool again(int *interrupted)
+{
+	if (++*interrupted == 20)
+		rain(0);
+	return true;
+}
+
+/*
+ * In a child that signals rain on: each step works, or is -EINTR and works when it
+ * is done again. How often it was -EINTR, or 255.
+ */
 static int mmap_under_signals(const struct gm_grant *grant)
 {
-	struct itimerval often = {
-		.it_interval.tv_usec = 300,
-		.it_value.tv_usec = 300,
-	}, never = { 0 };
 	int fd = gm_gntdev_open(), interrupted = 0;
+	void *addr = MAP_FAILED;
 	int64_t index;
-	void *addr;
 
 	signal(SIGALRM, ignore);
-	setitimer(ITIMER_REAL, &often, NULL);
+	rain(300);
 	do {
 		index = gm_gntdev_map_ref(fd, grant->domid, grant->refs,
 					  grant->count);
-	} while (index == -EINTR && ++interrupted);
+	} while (index == -EINTR && again(&interrupted));
 	do {
 		addr = gm_gntdev_mmap(fd, index, grant->count, PROT_READ);
-	} while (addr == MAP_FAILED && errno == EINTR && ++interrupted);
-	setitimer(ITIMER_REAL, &never, NULL);
-	if (index < 0 || addr == MAP_FAILED ||
-	    gm_check(addr, SEED, 0, grant->count) >= 0)
+	} while (addr == MAP_FAILED && errno == EINTR && again(&interrupted));
+	if (index < 0 || addr == MAP_FAILED) {
+		gm_note("after -EINTR %d times: %s: %s", interrupted,
+			index < 0 ? "MAP_GRANT_REF" : "mmap",
+			strerror(index < 0 ? -index : errno));
 		return 255;
-	return interrupted < 200 ? interrupted : 200;
+	}
+	rain(0);
+	return gm_check(addr, SEED, 0, grant->count) < 0 ? interrupted : 255;
 }
 
 /* Every child is new to the kernel: the first mapping of an mm is the risky one. */

@@ -64,7 +64,11 @@ if [ "$mode" = shell ]; then
 		-serial chardev:con -mon chardev=con)
 fi
 
-exec host/labrun --mode "$mode" --name "$lab" \
+# One test may well be in a suite of another lab (test.sh sees to that).
+optional=()
+[ -z "${TEST:-}" ] || optional=(--may-be-empty)
+
+exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--console "$log/console.log" --log "$log" --results "$results" \
 	--benign "$GM_TOP/configs/lab/benign.txt" \
 	--silence "${LAB_SILENCE:-180}" --total "${LAB_TOTAL:-1800}" -- \

@@ -4,7 +4,7 @@
  *
  * usage: labrun --mode test|run|shell --name LAB --console LOG [--log DIR]
  *               [--results DIR] [--benign FILE] [--silence S] [--total S]
- *               -- qemu-system-x86_64 ARGS...
+ *               [--may-be-empty] -- qemu-system-x86_64 ARGS...
  *
  * labrun adds the results channel, the machine's second serial port, to ARGS; it
  * is one end of a socket pair, so that it comes and goes with the two processes.
@@ -48,6 +48,7 @@ struct options {
 	const char *log_dir;
 	const char *results_dir;
 	const char *benign;
+	bool may_be_empty;	/* one test is asked for, it may be elsewhere */
 	double silence;		/* seconds without a line; 0: for ever */
 	double total;		/* seconds in all; 0: for ever */
 	double scale;
@@ -71,7 +72,7 @@ static double now(void)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] -- QEMU ARGS...\n");
+	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] [--may-be-empty] -- QEMU ARGS...\n");
 	exit(2);
 }
 
@@ -98,6 +99,7 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "benign", required_argument, NULL, 'b' },
 		{ "silence", required_argument, NULL, 's' },
 		{ "total", required_argument, NULL, 't' },
+		{ "may-be-empty", no_argument, NULL, 'e' },
 		{ }
 	};
 	const char *scale = getenv("GM_SCALE");
@@ -132,6 +134,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 't':
 			o->total = atof(optarg) * o->scale;
+			break;
+		case 'e':
+			o->may_be_empty = true;
 			break;
 		default:
 			usage();
@@ -404,6 +409,8 @@ int main(int argc, char **argv)
 		perror("labrun");
 		return 2;
 	}
+	if (o.may_be_empty)
+		report_may_be_empty(r);
 	sig = watch(&m, &o, r, fds, why, sizeof(why));
 	stop(&m);
 	if (has_tty && o.mode == MODE_SHELL)

@@ -130,6 +130,12 @@ t_no_test_at_all_fails()
 	expect 1 '1 1 0' 'no test program ran'
 }
 
+t_no_test_may_be_allowed()
+{
+	run test "$boot $finish" --may-be-empty
+	expect 0 '1 0 0'
+}
+
 t_saved_ktap()
 {
 	run test "$boot $begin printf '1..1\nok 1 a\n' >&3; $end $finish"

@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/common.sh"
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 programs=0
 started=$SECONDS
 
 # add RESULTS-DIRECTORY: its counts; a run that left none is one failure
@@ -43,8 +43,10 @@ if [ -n "$(selected runner)" ] && [ -z "${LAB:-}" ] &&
 	say "runner: the lab runner itself, against pretended machines"
 	"$GM_SCRIPTS/selftest.sh" || true
 	add "$GM_BUILD/results/runner"
+	programs=$((passed + failed + skipped))
 fi
 
+mkdir -p "$GM_BUILD/results"
 known=runner
 labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
 for lab in $labs; do
@@ -63,6 +65,7 @@ for lab in $labs; do
 	# Stopped by a signal: so are we.
 	[ $rc -lt 128 ] || exit $rc
 	add "$GM_BUILD/results/$lab"
+	programs=$((programs + $(find "$GM_BUILD/results/$lab" -mindepth 2 -name '*.ktap' | wc -l)))
 done
 for suite in ${SUITE:-}; do
 	case " $known " in
@@ -70,6 +73,11 @@ for suite in ${SUITE:-}; do
 	*) die "there is no suite '$suite' on ${LAB:-any lab}; there are: $(tr ' ' '\n' <<<"$known" | sort -u | paste -sd ' ')" ;;
 	esac
 done
+if [ -n "${TEST:-}" ] && [ $programs = 0 ]; then
+	echo "FAIL no test is called '$TEST' in ${SUITE:-any suite} on ${LAB:-any lab}"
+	failed=$((failed + 1))
+fi
 note "$(duration $((SECONDS - started)))"
-printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped |
+	tee "$GM_BUILD/results/summary"
 [ $failed = 0 ]
