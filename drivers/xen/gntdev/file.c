@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include <xen/events.h>
 #include <xen/page.h>
 #include <xen/xen.h>
 
@@ -181,6 +182,37 @@ static long ioctl_get_offset(void __user *arg)
 	return err;
 }
 
+/*
+ * The new port is referenced before gntdev_notify_set() drops the old one: they may be the
+ * same, with no other reference.
+ */
+static long ioctl_notify(struct gntdev_file *file, const void __user *arg)
+{
+	struct ioctl_gntdev_unmap_notify op;
+	struct gntdev_map *map;
+	int err;
+
+	if (copy_from_user(&op, arg, sizeof(op)))
+		return -EFAULT;
+	if (op.action & ~(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
+		return -EINVAL;
+
+	if ((op.action & UNMAP_NOTIFY_SEND_EVENT) &&
+	    evtchn_get(op.event_channel_port))
+		return -EINVAL;
+
+	err = -ENOENT;
+	map = gntdev_find_map(file, op.index >> PAGE_SHIFT, 1);
+	if (map) {
+		err = gntdev_notify_set(map, op.index - ((u64)map->index << PAGE_SHIFT),
+					op.action, op.event_channel_port);
+		gntdev_map_put(map);
+	}
+	if (err && (op.action & UNMAP_NOTIFY_SEND_EVENT))
+		evtchn_put(op.event_channel_port);
+	return err;
+}
+
 static long gntdev_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	struct gntdev_file *file = filp->private_data;
@@ -194,7 +226,7 @@ static long gntdev_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	case IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR:
 		return ioctl_get_offset(uarg);
 	case IOCTL_GNTDEV_SET_UNMAP_NOTIFY:
-		return gntdev_ioctl_notify(file, uarg);
+		return ioctl_notify(file, uarg);
 	case IOCTL_GNTDEV_GRANT_COPY:
 		return gntdev_ioctl_copy(uarg);
 	default:

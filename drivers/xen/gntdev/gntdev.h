@@ -64,6 +64,9 @@
  * to NULL (or, by mremap, to another user) under user_lock alone. Whoever holds
  * gntdev_map.lock and sees NULL may rely on it.
  *
+ * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
+ * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, stats.c.
+ *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
  */
 #ifndef _XEN_GNTDEV_PRIVATE_H
@@ -89,6 +92,7 @@
  * gain nothing, Xen itself works and flushes TLBs in steps of 32.
  */
 #define GNTDEV_BATCH 32U
+#define GNTDEV_BATCH_BYTES ((unsigned long)GNTDEV_BATCH << PAGE_SHIFT)
 
 /* gntdev_grant.flags */
 #define GRANT_READONLY BIT(0) /* granted read-only */
@@ -206,6 +210,18 @@ static inline bool gntdev_pv(void)
 	return !xen_feature(XENFEAT_auto_translated_physmap);
 }
 
+static inline unsigned long gntdev_user_end(const struct gntdev_user *user)
+{
+	return user->start + ((unsigned long)user->count << PAGE_SHIFT);
+}
+
+/* Index of the grant at @addr, which lies in @user's range. */
+static inline unsigned int gntdev_user_grant(const struct gntdev_user *user,
+					     unsigned long addr)
+{
+	return user->first + ((addr - user->start) >> PAGE_SHIFT);
+}
+
 /* file.c */
 struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
 				   unsigned long count);
@@ -225,8 +241,29 @@ int gntdev_errno(s16 status);
 /* vma.c */
 int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
 
+/* pv.c */
+#ifdef CONFIG_XEN_PV
+int gntdev_pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
+		      unsigned long start, unsigned long end);
+void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
+		      unsigned long end);
+#else
+static inline int gntdev_pv_install(struct gntdev_user *user,
+				    struct vm_area_struct *vma,
+				    unsigned long start, unsigned long end)
+{
+	return -ENODEV;
+}
+
+static inline void gntdev_pv_remove(struct gntdev_user *user,
+				    unsigned long start, unsigned long end)
+{
+}
+#endif
+
 /* notify.c */
-long gntdev_ioctl_notify(struct gntdev_file *file, void __user *arg);
+int gntdev_notify_set(struct gntdev_map *map, u64 offset, u32 flags,
+		      evtchn_port_t evtchn);
 bool gntdev_notify_names(struct gntdev_map *map, unsigned int grant);
 void gntdev_notify_clear_byte(struct gntdev_map *map);
 void gntdev_notify_send_event(struct gntdev_map *map);

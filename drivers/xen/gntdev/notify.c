@@ -11,7 +11,6 @@
  * The byte is written through the kernel side, the user side is gone by then.
  */
 #include <linux/mm.h>
-#include <linux/uaccess.h>
 #include <xen/events.h>
 
 #include "gntdev.h"
@@ -34,7 +33,18 @@ static bool notify_byte_writable(struct gntdev_map *map, u64 offset)
 	return writable;
 }
 
-static int notify_set(struct gntdev_map *map, u64 offset, u32 flags,
+/**
+ * gntdev_notify_set() - Replace the notification of a map
+ * @map: map
+ * @offset: byte in the map that names the page
+ * @flags: UNMAP_NOTIFY_*, 0 for none
+ * @evtchn: local port; with UNMAP_NOTIFY_SEND_EVENT, the caller's reference on it goes
+ *          over to the map, unless this fails
+ *
+ * Context: sleeps.
+ * Return: 0, or -EINVAL for a byte that may not be written.
+ */
+int gntdev_notify_set(struct gntdev_map *map, u64 offset, u32 flags,
 		      evtchn_port_t evtchn)
 {
 	struct gntdev_notify old;
@@ -53,45 +63,6 @@ static int notify_set(struct gntdev_map *map, u64 offset, u32 flags,
 	if (old.flags & UNMAP_NOTIFY_SEND_EVENT)
 		evtchn_put(old.evtchn);
 	return 0;
-}
-
-/**
- * gntdev_ioctl_notify() - IOCTL_GNTDEV_SET_UNMAP_NOTIFY
- * @file: open file
- * @arg: struct ioctl_gntdev_unmap_notify
- *
- * Replaces the notification of the map that @arg's index lies in; action 0 removes
- * it. The new port is referenced before the old one is dropped: they may be the
- * same, with no other reference.
- *
- * Return: 0; -EFAULT; -EINVAL for unknown action bits, a port that user space has
- * not bound, or a byte that may not be written; -ENOENT for an index in no map.
- */
-long gntdev_ioctl_notify(struct gntdev_file *file, void __user *arg)
-{
-	struct ioctl_gntdev_unmap_notify op;
-	struct gntdev_map *map;
-	int err;
-
-	if (copy_from_user(&op, arg, sizeof(op)))
-		return -EFAULT;
-	if (op.action & ~(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
-		return -EINVAL;
-
-	if ((op.action & UNMAP_NOTIFY_SEND_EVENT) &&
-	    evtchn_get(op.event_channel_port))
-		return -EINVAL;
-
-	err = -ENOENT;
-	map = gntdev_find_map(file, op.index >> PAGE_SHIFT, 1);
-	if (map) {
-		err = notify_set(map, op.index - ((u64)map->index << PAGE_SHIFT),
-				 op.action, op.event_channel_port);
-		gntdev_map_put(map);
-	}
-	if (err && (op.action & UNMAP_NOTIFY_SEND_EVENT))
-		evtchn_put(op.event_channel_port);
-	return err;
 }
 
 /**

@@ -278,6 +278,17 @@ TEST_F_TIMEOUT(errors, unmap_unknown_index, GM_TEST_S)
 	EXPECT_EQ(-ENOENT, gm_gntdev_unmap_ref(self->fd, index, PAGES));
 }
 
+/* Undocumented, but so it has always been. */
+TEST_F_TIMEOUT(errors, unmap_of_count_zero_means_any_length, GM_TEST_S)
+{
+	int64_t index = gm_gntdev_map_ref(self->fd, self->grant->domid,
+					  self->grant->refs, PAGES);
+
+	ASSERT_LE(0, index);
+	EXPECT_EQ(0, gm_gntdev_unmap_ref(self->fd, index, 0));
+	EXPECT_EQ(-ENOENT, gm_gntdev_unmap_ref(self->fd, index, PAGES));
+}
+
 TEST_F_TIMEOUT(errors, offset_for_vaddr_of_other_memory, GM_TEST_S)
 {
 	struct ioctl_gntdev_get_offset_for_vaddr op = {

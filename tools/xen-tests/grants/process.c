@@ -205,6 +205,22 @@ TEST_F_TIMEOUT(process, exec_ends_the_mapping, GM_TEST_S)
 
 /* ---- protection ---- */
 
+TEST_F_TIMEOUT(process, no_access_without_permission, GM_TEST_S)
+{
+	void *none = gm_gntdev_map(self->fd, self->grant, PROT_NONE, NULL);
+
+	ASSERT_NE(MAP_FAILED, none);
+	EXPECT_EQ(SIGSEGV, gm_touch(none, false));
+	EXPECT_EQ(0, mprotect(self->addr, SIZE, PROT_NONE));
+	EXPECT_EQ(SIGSEGV, gm_touch(self->addr, false));
+	EXPECT_EQ(0, mprotect(self->addr, SIZE, PROT_READ));
+	EXPECT_EQ(0, gm_touch(self->addr, false));
+	EXPECT_EQ(SIGSEGV, gm_touch(self->addr, true));
+	EXPECT_EQ(0, mprotect(self->addr, SIZE, PROT_READ | PROT_WRITE));
+	EXPECT_ALIVE();
+	EXPECT_EQ(0, munmap(none, SIZE));
+}
+
 TEST_F_TIMEOUT(process, read_only_map_never_becomes_writable, GM_TEST_S)
 {
 	void *addr = gm_gntdev_map(self->fd, self->grant, PROT_READ, NULL);

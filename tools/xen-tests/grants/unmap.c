@@ -250,6 +250,20 @@ TEST_F_TIMEOUT(whole, g06_mmap_after_failed_mmap, GM_TEST_S)
 	EXPECT_EQ(0, munmap(self->addr, PAGES * GM_PAGE_SIZE));
 }
 
+/* A refusal leaves what is given back as it is, and what is mapped too. */
+TEST_F_TIMEOUT(whole, refused_mmap_changes_nothing, GM_TEST_S)
+{
+	EXPECT_EQ(0, munmap(page_at(self->addr, 3), 5 * GM_PAGE_SIZE));
+	EXPECT_IN_USE(&self->gr, PAGES - 5);
+	EXPECT_EQ(MAP_FAILED, gm_gntdev_mmap(self->fd, self->index, PAGES,
+					     PROT_READ | PROT_WRITE));
+	EXPECT_IN_USE(&self->gr, PAGES - 5);
+	EXPECT_PATTERN(self->addr, SEED_GUEST, 0, 3);
+	EXPECT_PATTERN(self->addr, SEED_GUEST, 8, PAGES - 8);
+	EXPECT_EQ(0, munmap(self->addr, PAGES * GM_PAGE_SIZE));
+	EXPECT_IN_USE(&self->gr, 0);
+}
+
 TEST_F_TIMEOUT(whole, close_before_munmap, GM_TEST_S)
 {
 	close(self->fd);
