@@ -18,7 +18,9 @@ LAB    ?=
 # test: these suites, this test (default: all)
 SUITE  ?=
 TEST   ?=
-export KERNEL LAB SUITE TEST
+# 1: time in the machine is a count of instructions, for figures
+ICOUNT ?=
+export KERNEL LAB SUITE TEST ICOUNT
 
 # Every QEMU ends when this make does, whatever kills it (see labrun.c).
 export GM_OWNER := $(shell echo $$PPID)
@@ -32,7 +34,7 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL=]
+test: machine ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
 	@$(lab)/test.sh
 
 ##@ Working on it

@@ -5,7 +5,9 @@
 # (Xen, dom0, the job) and follow it with labrun. Everything that it boots has
 # been made before (Makefile).
 #
-# Environment: KERNEL, SUITE, TEST (see `make help`), GM_SCALE (all time-outs).
+# Environment: KERNEL, SUITE, TEST (see `make help`), GM_SCALE (all time-outs),
+# ICOUNT=1: the machine's time is a count of its instructions, so that figures can be
+# repeated and compared, whatever else this computer does.
 
 . "$(dirname "$0")/common.sh"
 
@@ -64,6 +66,12 @@ if [ "$mode" = shell ]; then
 		-serial chardev:con -mon chardev=con)
 fi
 
+accel=(-accel tcg,thread=multi)
+if [ -n "${ICOUNT:-}" ]; then
+	accel=(-accel tcg,thread=single -icount shift=0,sleep=off -seed 1
+		-rtc base=2026-01-01,clock=vm)
+fi
+
 # One test may well be in a suite of another lab (test.sh sees to that).
 optional=()
 [ -z "${TEST:-}" ] || optional=(--may-be-empty)
@@ -72,7 +80,7 @@ exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--console "$log/console.log" --log "$log" --results "$results" \
 	--benign "$GM_TOP/configs/lab/benign.txt" \
 	--silence "${LAB_SILENCE:-180}" --total "${LAB_TOTAL:-1800}" -- \
-	qemu-system-x86_64 -accel tcg,thread=multi -cpu "$LAB_CPU" \
+	qemu-system-x86_64 "${accel[@]}" -cpu "$LAB_CPU" \
 	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
 	-net none "${console[@]}" \
 	-kernel root/xen -append "$LAB_XEN" \
