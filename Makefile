@@ -104,5 +104,6 @@ help: ## this list
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, grants, lifecycle, clients: one or more of them, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
+		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
 		KSRC "overlay: a Linux 6.12 tree of your own"

@@ -66,10 +66,10 @@ if [ "$mode" = shell ]; then
 		-serial chardev:con -mon chardev=con)
 fi
 
-accel=(-accel tcg,thread=multi)
+accel=(-accel "tcg,thread=multi")
 if [ -n "${ICOUNT:-}" ]; then
-	accel=(-accel tcg,thread=single -icount shift=0,sleep=off -seed 1
-		-rtc base=2026-01-01,clock=vm)
+	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -seed 1
+		-rtc "base=2026-01-01,clock=vm")
 fi
 
 # One test may well be in a suite of another lab (test.sh sees to that).

@@ -22,6 +22,7 @@ static const char trouble[] =
 	"blocked for more than [0-9]+ seconds|self-detected stall|detected stalls|"
 	"soft lockup|hard LOCKUP|Bad page (state|map)|Bad rss-counter|"
 	"nobody cared|refcount_t: |implicitly unmap|segfault at|"
+	"multicall\\(s\\) failed|not unmapped: status|"
 	"traps: .* trap |malloc\\(\\): |stack smashing|FATAL TRAP|Xen BUG at|"
 	"Assertion .* failed|Out of memory: Killed|page allocation failure|kmemleak: [1-9]";
 
