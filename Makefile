@@ -62,7 +62,7 @@ programs: source ## build the programs that run in the lab
 	$(MAKE) --no-print-directory -s -C tools/xen-tests \
 		O=$(CURDIR)/build/tests KTREE=$(cache)/tree/stock
 
-check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck
+check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI
 	@$(lab)/setup.sh check
 	@$(lab)/check.sh
 

@@ -94,6 +94,9 @@
 #define GNTDEV_BATCH 32U
 #define GNTDEV_BATCH_BYTES ((unsigned long)GNTDEV_BATCH << PAGE_SHIFT)
 
+/* Grants that a loop looks at in one go under user_lock: some microseconds. */
+#define GNTDEV_SCAN 1024U
+
 /* gntdev_grant.flags */
 #define GRANT_READONLY BIT(0) /* granted read-only */
 #define GRANT_DROP BIT(1) /* give the kernel side back when the page is free */
@@ -208,6 +211,17 @@ extern const struct vm_operations_struct gntdev_vm_ops;
 static inline bool gntdev_pv(void)
 {
 	return !xen_feature(XENFEAT_auto_translated_physmap);
+}
+
+/* Let others have user_lock now and then in a loop over grants, after grant @i. */
+static inline void gntdev_relax(struct gntdev_map *map, unsigned int i)
+{
+	lockdep_assert_held(&map->user_lock);
+	if (i % GNTDEV_SCAN == GNTDEV_SCAN - 1) {
+		spin_unlock(&map->user_lock);
+		cpu_relax();
+		spin_lock(&map->user_lock);
+	}
 }
 
 static inline unsigned long gntdev_user_end(const struct gntdev_user *user)

@@ -45,9 +45,6 @@
 #define BACKOFF_MIN_MS 1
 #define BACKOFF_MAX_MS 64
 
-/* Grants looked at before user_lock is let go, so that nobody spins for long. */
-#define SCAN_MAX 1024
-
 /* Grants that one hypercall works on. */
 struct batch {
 	unsigned int n;
@@ -234,6 +231,7 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 	ret = gnttab_map_refs(ops, NULL, batch->pages, n);
 
 	batch->n = 0;
+	spin_lock(&map->user_lock);
 	for (i = 0; i < n; i++) {
 		struct gntdev_grant *grant = &map->grants[batch->index[i]];
 
@@ -256,7 +254,25 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 			ret = ret ?: err;
 		}
 	}
+	spin_unlock(&map->user_lock);
 	return ret;
+}
+
+/* Forget which grants were new; is there none whose page Xen would not let go of? */
+static bool none_leaked(struct gntdev_map *map, unsigned int first,
+			unsigned int count)
+{
+	bool leaked = false;
+	unsigned int i;
+
+	spin_lock(&map->user_lock);
+	for (i = first; i < first + count; i++) {
+		map->grants[i].flags &= ~GRANT_NEW;
+		leaked |= map->grants[i].flags & GRANT_LEAKED;
+		gntdev_relax(map, i);
+	}
+	spin_unlock(&map->user_lock);
+	return !leaked;
 }
 
 /**
@@ -285,11 +301,8 @@ int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 	struct batch batch = {};
 	int err;
 
-	for (i = first; i < end; i++) {
-		map->grants[i].flags &= ~GRANT_NEW;
-		if (map->grants[i].flags & GRANT_LEAKED)
-			return -EIO;
-	}
+	if (!none_leaked(map, first, count))
+		return -EIO;
 
 	for (i = first; i < end; i++) {
 		if (!grant_mapped(&map->grants[i]))
@@ -342,6 +355,7 @@ static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 
 	err = gnttab_unmap_refs(ops, NULL, batch->pages, batch->n);
 
+	spin_lock(&map->user_lock);
 	for (i = 0; i < batch->n; i++) {
 		struct gntdev_grant *grant = &map->grants[batch->index[i]];
 
@@ -354,6 +368,7 @@ static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 		}
 		grant->khandle = INVALID_GRANT_HANDLE;
 	}
+	spin_unlock(&map->user_lock);
 	map->live -= batch->n;
 	atomic_long_sub(batch->n, &gntdev_stats.kernel_side);
 	batch->n = 0;
@@ -386,16 +401,16 @@ static void clear_drop(struct gntdev_grant *grant)
 static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 				   unsigned int count, u16 only)
 {
-	unsigned int i = first, end = first + count, busy = 0, scan_end;
+	unsigned int i = first, end = first + count, busy = 0;
 	struct batch batch = {};
 
 	lockdep_assert_held(&map->lock);
 	while (i < end) {
-		scan_end = min(end, i + SCAN_MAX);
 		spin_lock(&map->user_lock);
-		for (; i < scan_end && batch.n < GNTDEV_BATCH; i++) {
+		for (; i < end && batch.n < GNTDEV_BATCH; i++) {
 			struct gntdev_grant *grant = &map->grants[i];
 
+			gntdev_relax(map, i);
 			if (only && !(grant->flags & only))
 				continue;
 			if (grant->user || !grant_mapped(grant)) {

@@ -37,9 +37,6 @@
 
 #include "gntdev.h"
 
-/* Addresses looked at before user_lock is let go, so that nobody spins for long. */
-#define SCAN_BYTES (1024UL << PAGE_SHIFT)
-
 /* PTEs of up to GNTDEV_BATCH consecutive grants of a user side. */
 struct pte_batch {
 	struct gntdev_user *user;
@@ -183,9 +180,9 @@ static void remove_batch(struct pte_batch *batch)
 	spin_unlock(&map->user_lock);
 }
 
-static bool has_user_pte(const struct gntdev_user *user, unsigned long addr)
+static bool has_user_pte(const struct gntdev_user *user, unsigned int i)
 {
-	struct gntdev_grant *grant = &user->map->grants[gntdev_user_grant(user, addr)];
+	struct gntdev_grant *grant = &user->map->grants[i];
 
 	return grant->user == user && grant->uhandle != INVALID_GRANT_HANDLE;
 }
@@ -199,23 +196,23 @@ static bool has_user_pte(const struct gntdev_user *user, unsigned long addr)
 static unsigned long next_run(struct gntdev_user *user, unsigned long *start,
 			      unsigned long end)
 {
-	spinlock_t *user_lock = &user->map->user_lock;
+	struct gntdev_map *map = user->map;
 	unsigned long addr, len = 0;
+	unsigned int i;
 
-	spin_lock(user_lock);
+	spin_lock(&map->user_lock);
 	for (addr = *start; addr < end && len < GNTDEV_BATCH_BYTES; addr += PAGE_SIZE) {
-		if (has_user_pte(user, addr)) {
+		i = gntdev_user_grant(user, addr);
+		if (has_user_pte(user, i)) {
 			if (!len)
 				*start = addr;
 			len += PAGE_SIZE;
 		} else if (len) {
 			break;
-		} else if (!(addr & (SCAN_BYTES - PAGE_SIZE))) {
-			spin_unlock(user_lock);
-			spin_lock(user_lock);
 		}
+		gntdev_relax(map, i);
 	}
-	spin_unlock(user_lock);
+	spin_unlock(&map->user_lock);
 	return len;
 }
 

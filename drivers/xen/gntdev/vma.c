@@ -77,29 +77,40 @@ static const struct mmu_interval_notifier_ops gntdev_notifier_ops = {
 	.invalidate = gntdev_invalidate,
 };
 
-/*
- * Claim the grants of @user, which nobody else has claimed but @from, or end the claim
- * of @from on [first, first + count) with @user NULL.
- */
-static int claim(struct gntdev_map *map, struct gntdev_user *from,
-		 struct gntdev_user *user, unsigned int first,
-		 unsigned int count)
+/* Is each grant of [first, first + count) claimed by @user, or by nobody if NULL? */
+static bool all_claimed_by(struct gntdev_map *map, const struct gntdev_user *user,
+			   unsigned int first, unsigned int count)
 {
-	unsigned int i, end = first + count;
-	int err = 0;
+	bool all = true;
+	unsigned int i;
 
 	spin_lock(&map->user_lock);
-	for (i = first; user && i < end && !err; i++)
-		if (map->grants[i].user != from)
-			err = -EBUSY;
-	for (i = first; i < end && !err; i++) {
-		if (map->grants[i].user != from)
-			continue;
-		map->grants[i].user = user;
-		atomic_long_add(!!user - !!from, &gntdev_stats.user_side);
+	for (i = first; i < first + count && all; i++) {
+		all = map->grants[i].user == user;
+		gntdev_relax(map, i);
 	}
 	spin_unlock(&map->user_lock);
-	return err;
+	return all;
+}
+
+/*
+ * What @from has claimed of [first, first + count) is @to's from now on. From NULL, the
+ * caller holds the map's lock and knows that nobody has claimed any of them.
+ */
+static void claim(struct gntdev_map *map, struct gntdev_user *from,
+		  struct gntdev_user *to, unsigned int first, unsigned int count)
+{
+	unsigned int i;
+
+	spin_lock(&map->user_lock);
+	for (i = first; i < first + count; i++) {
+		if (map->grants[i].user == from) {
+			map->grants[i].user = to;
+			atomic_long_add(!!to - !!from, &gntdev_stats.user_side);
+		}
+		gntdev_relax(map, i);
+	}
+	spin_unlock(&map->user_lock);
 }
 
 /* A user side for all of @vma, registered, without a claim. Takes over @map. */
@@ -190,7 +201,6 @@ static void gntdev_vma_close(struct vm_area_struct *vma)
 static int gntdev_vma_mremap(struct vm_area_struct *vma)
 {
 	struct gntdev_user *user, *old = vma->vm_private_data;
-	int err;
 
 	if (!old)
 		return 0;
@@ -199,11 +209,7 @@ static int gntdev_vma_mremap(struct vm_area_struct *vma)
 	if (IS_ERR(user))
 		return PTR_ERR(user);
 
-	err = claim(user->map, old, user, user->first, user->count);
-	if (err) {
-		user_put(user);
-		return err;
-	}
+	claim(user->map, old, user, user->first, user->count);
 	vma->vm_private_data = user;
 	user_put(old);
 	return 0;
@@ -289,15 +295,19 @@ const struct vm_operations_struct gntdev_vm_ops = {
 	.find_special_page = gntdev_vma_find_special_page,
 };
 
-static bool all_writable(const struct gntdev_map *map, unsigned int first,
+static bool all_writable(struct gntdev_map *map, unsigned int first,
 			 unsigned int count)
 {
+	bool all = true;
 	unsigned int i;
 
-	for (i = first; i < first + count; i++)
-		if (map->grants[i].flags & GRANT_READONLY)
-			return false;
-	return true;
+	spin_lock(&map->user_lock);
+	for (i = first; i < first + count && all; i++) {
+		all = !(map->grants[i].flags & GRANT_READONLY);
+		gntdev_relax(map, i);
+	}
+	spin_unlock(&map->user_lock);
+	return all;
 }
 
 static int fill_ptes(struct gntdev_user *user, struct vm_area_struct *vma)
@@ -316,10 +326,12 @@ static int user_install(struct gntdev_user *user, struct vm_area_struct *vma)
 	int err;
 
 	mutex_lock(&map->lock);
-	err = claim(map, NULL, user, user->first, user->count);
-	if (err)
+	if (!all_claimed_by(map, NULL, user->first, user->count)) {
+		err = -EBUSY;
 		goto unlock;
+	}
 
+	claim(map, NULL, user, user->first, user->count);
 	err = gntdev_map_kernel(map, user->first, user->count, false);
 	if (!err && user->writable &&
 	    !all_writable(map, user->first, user->count))

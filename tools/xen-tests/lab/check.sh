@@ -133,6 +133,19 @@ c_shellcheck()
 	shellcheck "${scripts[@]}"
 }
 
+# The user ABI, number by number, against the packaged kernel's.
+c_abi()
+{
+	local tree
+
+	for tree in "$stock" "$GM_TOP"; do
+		gcc -Wall -DGNTDEV_H="\"$tree/include/uapi/xen/gntdev.h\"" \
+			-o "$log/abi" tools/xen-tests/lab/abi.c || return
+		"$log/abi" >"$log/abi.${tree##*/}.txt" || return
+	done
+	diff -u "$log/abi.${stock##*/}.txt" "$log/abi.${GM_TOP##*/}.txt"
+}
+
 # With -Wall -Wextra -Werror, from nothing.
 c_programs()
 {
@@ -141,7 +154,7 @@ c_programs()
 
 failed=0
 lock tree
-for check in spdx checkpatch clang_format shellcheck kernel_doc W1_and_sparse programs; do
+for check in spdx checkpatch clang_format shellcheck kernel_doc W1_and_sparse abi programs; do
 	begun=$SECONDS
 	if "c_$check" >"$log/$check.log" 2>&1; then
 		printf 'ok   %s (%s)\n' "$check" "$(duration $((SECONDS - begun)))"
