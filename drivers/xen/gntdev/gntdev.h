@@ -47,18 +47,18 @@
  * =====
  *
  *   mmap_lock (of the process)
- *     gntdev_file.lock        the tree of maps
- *     gntdev_map.lock         kernel side: khandle, page, notification
- *       page table lock
- *         gntdev_map.user_lock   user side: grant.user, .uhandle, .flags
+ *     gntdev_file.lock          the tree of maps
+ *     gntdev_map.lock           kernel side: khandle, page, notification
+ *       page table lock         (taken by the mm for us)
+ *       gntdev_map.user_lock    user side: grant.user, .uhandle, .flags
  *
- * Outer locks stand to the left; gntdev_file.lock and gntdev_map.lock are not held
- * together. No user memory is touched under any of them, and nothing under them
- * waits for a guest, so the mmap lock is never held at a guest's mercy.
- * gntdev_map.user_lock is a spinlock because the invalidate callback must be able
- * to go on when it may not sleep; it is held across the hypercall that clears PTEs,
- * because a second invalidation of the same pages may return only when they are
- * clear.
+ * Outer locks stand to the left; locks in one column are not held together. No user
+ * memory is touched under any of them, and nothing under them waits for a guest, so
+ * the mmap lock is never held at a guest's mercy.
+ *
+ * user_lock is a spinlock because the invalidate callback must be able to go on when
+ * it may not sleep. It is held across the hypercall that clears PTEs, because a second
+ * invalidation of the same pages may return only when they are clear.
  *
  * grant.user goes from NULL to a user only under both locks of the map, and back
  * to NULL (or, by mremap, to another user) under user_lock alone. Whoever holds

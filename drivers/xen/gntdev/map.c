@@ -173,7 +173,9 @@ static bool grant_mapped(const struct gntdev_grant *grant)
 
 /*
  * Would mapping any of these have to wait for the guest? A copy of one byte finds
- * out without leaving anything mapped. Other errors are left for the real thing.
+ * out without leaving anything mapped. Other errors are left for the real thing. (A page
+ * that its guest sends away between the two is waited for: the grant table core offers
+ * no mapping without.)
  */
 static int batch_probe(struct gntdev_map *map, const struct batch *batch)
 {

@@ -60,6 +60,15 @@ FIXTURE_TEARDOWN(part)
 	close(self->fd);
 }
 
+/* So many are in use, or there is no point in touching the rest. */
+#define ASSERT_PART_GONE()						\
+	ASSERT_TRUE(in_use_is(&self->gr, variant->pages - variant->count, \
+			      AT_ONCE_MS))				\
+		TH_LOG("grants in use: %d, not %u",			\
+		       gm_grants_in_use(self->gr.domid) -		\
+		       (int)self->gr.base.in_use,			\
+		       variant->pages - variant->count)
+
 /* The part has gone, and all the rest is there, can be read and written. */
 #define EXPECT_REST() do {						\
 	unsigned int __next = variant->first + variant->count;		\
@@ -88,12 +97,7 @@ TEST_F_TIMEOUT(part, g11_munmap, GM_TEST_S)
 
 	ASSERT_EQ(0, munmap(at, variant->count * GM_PAGE_SIZE));
 	EXPECT_EQ(SIGSEGV, gm_touch(at, false));
-	ASSERT_TRUE(in_use_is(&self->gr, variant->pages - variant->count,
-			      AT_ONCE_MS))
-		TH_LOG("grants in use: %d, not %u",
-		       gm_grants_in_use(self->gr.domid) -
-		       (int)self->gr.base.in_use,
-		       variant->pages - variant->count);
+	ASSERT_PART_GONE();
 	EXPECT_REST();
 }
 
@@ -105,12 +109,7 @@ TEST_F_TIMEOUT(part, g12_map_fixed_over_it, GM_TEST_S)
 	ASSERT_EQ(at, mmap(at, size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	memset(at, 0x5a, size);
-	ASSERT_TRUE(in_use_is(&self->gr, variant->pages - variant->count,
-			      AT_ONCE_MS))
-		TH_LOG("grants in use: %d, not %u",
-		       gm_grants_in_use(self->gr.domid) -
-		       (int)self->gr.base.in_use,
-		       variant->pages - variant->count);
+	ASSERT_PART_GONE();
 	EXPECT_REST();
 }
 
