@@ -216,7 +216,7 @@ static int batch_probe(struct gntdev_map *map, const struct batch *batch)
 static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 {
 	struct gnttab_map_grant_ref ops[GNTDEV_BATCH];
-	unsigned int i, n = batch->n;
+	unsigned int i, n = batch->n, mapped = 0;
 	int err, ret = 0;
 
 	for (i = 0; i < n; i++) {
@@ -244,8 +244,7 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 				grant->flags |= GRANT_READONLY;
 			else
 				grant->flags &= ~GRANT_READONLY;
-			map->live++;
-			atomic_long_inc(&gntdev_stats.kernel_side);
+			mapped++;
 		} else if (ops[i].handle == INVALID_GRANT_HANDLE) {
 			/* Xen has mapped it, but the p2m had no memory for it. */
 			ret = ret ?: -ENOMEM;
@@ -257,6 +256,8 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 		}
 	}
 	spin_unlock(&map->user_lock);
+	map->live += mapped;
+	atomic_long_add(mapped, &gntdev_stats.kernel_side);
 	return ret;
 }
 

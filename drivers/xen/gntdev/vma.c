@@ -101,16 +101,18 @@ static void claim(struct gntdev_map *map, struct gntdev_user *from,
 		  struct gntdev_user *to, unsigned int first, unsigned int count)
 {
 	unsigned int i;
+	long n = 0;
 
 	spin_lock(&map->user_lock);
 	for (i = first; i < first + count; i++) {
 		if (map->grants[i].user == from) {
 			map->grants[i].user = to;
-			atomic_long_add(!!to - !!from, &gntdev_stats.user_side);
+			n++;
 		}
 		gntdev_relax(map, i);
 	}
 	spin_unlock(&map->user_lock);
+	atomic_long_add(n * (!!to - !!from), &gntdev_stats.user_side);
 }
 
 /* A user side for all of @vma, registered, without a claim. Takes over @map. */

@@ -357,7 +357,7 @@ static int cmd_evtchn_close(struct agent *a, char *args, char *rsp)
 static int cmd_sh(struct agent *a, char *args, char *rsp)
 {
 	char out[GM_RSP_MAX - 16];
-	int code = gm_run(out, sizeof(out), args);
+	int code = gm_run(out, sizeof(out), 0, args);
 
 	(void)a;
 	if (code < 0) {

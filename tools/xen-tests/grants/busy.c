@@ -51,11 +51,6 @@ FIXTURE_TEARDOWN(busy)
 	granter_teardown(_metadata, &self->gr);
 }
 
-#define UNMAP_ALL() do {							\
-	EXPECT_EQ(0, munmap(self->addr, SIZE));				\
-	self->addr = NULL;						\
-} while (0)
-
 /* Puts page @n of the mapping into the pipe, by reference. */
 static ssize_t make_busy(int pipe, void *addr, unsigned int n)
 {

@@ -97,4 +97,27 @@ static inline void *page_at(void *addr, unsigned int n)
 	return (char *)addr + n * GM_PAGE_SIZE;
 }
 
+/* The mapping of the fixture goes. */
+#define UNMAP_ALL() do {							\
+	EXPECT_EQ(0, munmap(self->addr, PAGES * GM_PAGE_SIZE));		\
+	self->addr = NULL;						\
+} while (0)
+
+/*
+ * The parent's half of a mapper in a process of its own: waits until child @pid has
+ * written a byte to @fds. The child, or -1 if it ended instead.
+ */
+static inline pid_t child_ready(pid_t pid, int fds[2])
+{
+	char c;
+
+	close(fds[1]);
+	if (pid > 0 && read(fds[0], &c, 1) != 1) {
+		waitpid(pid, NULL, 0);
+		pid = -1;
+	}
+	close(fds[0]);
+	return pid;
+}
+
 #endif /* GRANTS_H */

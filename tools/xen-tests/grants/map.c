@@ -40,6 +40,12 @@ FIXTURE_TEARDOWN(map)
 	xengnttab_close(self->xgt);
 }
 
+static void *map_all(xengnttab_handle *xgt, struct gm_grant *grant, int prot)
+{
+	return xengnttab_map_domain_grant_refs(xgt, grant->count, grant->domid,
+					       grant->refs, prot);
+}
+
 TEST_F_TIMEOUT(map, read_write, GM_TEST_S)
 {
 	unsigned int n = variant->pages;
@@ -47,9 +53,7 @@ TEST_F_TIMEOUT(map, read_write, GM_TEST_S)
 	void *addr;
 
 	grant = granter_grant(_metadata, &self->gr, n, true, SEED_GUEST);
-	addr = xengnttab_map_domain_grant_refs(self->xgt, n, grant->domid,
-					       grant->refs,
-					       PROT_READ | PROT_WRITE);
+	addr = map_all(self->xgt, grant, PROT_READ | PROT_WRITE);
 	ASSERT_NE(NULL, addr) TH_LOG("map: %s", strerror(errno));
 	EXPECT_IN_USE(&self->gr, n);
 	EXPECT_PATTERN(addr, SEED_GUEST, 0, n);
@@ -66,8 +70,7 @@ TEST_F_TIMEOUT(map, read_only, GM_TEST_S)
 	void *addr;
 
 	grant = granter_grant(_metadata, &self->gr, n, false, SEED_GUEST);
-	addr = xengnttab_map_domain_grant_refs(self->xgt, n, grant->domid,
-					       grant->refs, PROT_READ);
+	addr = map_all(self->xgt, grant, PROT_READ);
 	ASSERT_NE(NULL, addr) TH_LOG("map: %s", strerror(errno));
 	EXPECT_IN_USE(&self->gr, n);
 	EXPECT_PATTERN(addr, SEED_GUEST, 0, n);
@@ -82,8 +85,7 @@ TEST_F_TIMEOUT(map, writes_of_the_guest_are_seen, GM_TEST_S)
 	void *addr;
 
 	grant = granter_grant(_metadata, &self->gr, n, false, SEED_GUEST);
-	addr = xengnttab_map_domain_grant_refs(self->xgt, n, grant->domid,
-					       grant->refs, PROT_READ);
+	addr = map_all(self->xgt, grant, PROT_READ);
 	ASSERT_NE(NULL, addr) TH_LOG("map: %s", strerror(errno));
 	EXPECT_PATTERN(addr, SEED_GUEST, 0, n);
 	EXPECT_EQ(0, gm_guest_fill(self->gr.g, grant, SEED_MAPPER));

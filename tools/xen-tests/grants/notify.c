@@ -82,7 +82,7 @@ FIXTURE_TEARDOWN(notify)
 	EXPECT_STREQ(what, __rsp);					\
 } while (0)
 
-#define UNMAP_ALL() do {							\
+#define FORGET_ALL() do {							\
 	EXPECT_EQ(0, munmap(self->addr, PAGES * GM_PAGE_SIZE));		\
 	EXPECT_EQ(0, gm_gntdev_unmap_ref(self->fd, self->index, PAGES)); \
 	self->addr = NULL;						\
@@ -92,7 +92,7 @@ TEST_F_TIMEOUT(notify, byte_is_cleared, GM_TEST_S)
 {
 	ASSERT_EQ(0, gm_gntdev_notify(self->fd, self->index + BYTE, CLEAR, 0));
 	EXPECT_BYTE(ALIVE);
-	UNMAP_ALL();
+	FORGET_ALL();
 	EXPECT_BYTE(0);
 	/* This byte and no other. */
 	EXPECT_EQ(0, gm_guest_poke(self->gr.g, self->grant, BYTE,
@@ -118,7 +118,7 @@ TEST_F_TIMEOUT(notify, event_is_sent, GM_TEST_S)
 {
 	ASSERT_EQ(0, gm_gntdev_notify(self->fd, self->index, EVENT, self->port));
 	EXPECT_EVENT("timeout", 300);
-	UNMAP_ALL();
+	FORGET_ALL();
 	EXPECT_EVENT("fired", EVENT_MS);
 	EXPECT_BYTE(ALIVE);
 }
@@ -137,7 +137,7 @@ TEST_F_TIMEOUT(notify, g20_byte_then_hypervisor_then_event, GM_TEST_S)
 				    self->guest_port, EVENT_MS,
 				    self->grant->id, BYTE));
 	gm_sleep_ms(300);
-	UNMAP_ALL();
+	FORGET_ALL();
 	EXPECT_EQ(0, gm_guest_finish(self->gr.g, rsp, sizeof(rsp),
 				     GM_TIMEOUT_MS));
 	EXPECT_EQ((int)self->gr.base.granted,
@@ -151,7 +151,7 @@ TEST_F_TIMEOUT(notify, nothing_after_it_was_taken_back, GM_TEST_S)
 	ASSERT_EQ(0, gm_gntdev_notify(self->fd, self->index + BYTE,
 				      CLEAR | EVENT, self->port));
 	ASSERT_EQ(0, gm_gntdev_notify(self->fd, self->index + BYTE, 0, 0));
-	UNMAP_ALL();
+	FORGET_ALL();
 	EXPECT_EVENT("timeout", 300);
 	EXPECT_BYTE(ALIVE);
 }
@@ -162,7 +162,7 @@ TEST_F_TIMEOUT(notify, second_replaces_first, GM_TEST_S)
 	ASSERT_EQ(0, gm_gntdev_notify(self->fd, self->index + BYTE + 1, CLEAR,
 				      0));
 	((volatile uint8_t *)self->addr)[BYTE + 1] = ALIVE;
-	UNMAP_ALL();
+	FORGET_ALL();
 	EXPECT_BYTE(ALIVE);
 	EXPECT_EQ(0, gm_guest_peek(self->gr.g, self->grant, BYTE + 1));
 }
@@ -191,7 +191,6 @@ static pid_t start_mapper(const struct gm_grant *grant, uint32_t domid,
 {
 	int fds[2];
 	pid_t pid;
-	char c;
 
 	if (pipe(fds))
 		return -1;
@@ -214,13 +213,7 @@ static pid_t start_mapper(const struct gm_grant *grant, uint32_t domid,
 		for (;;)
 			pause();
 	}
-	close(fds[1]);
-	if (pid > 0 && read(fds[0], &c, 1) != 1) {
-		waitpid(pid, NULL, 0);
-		pid = -1;
-	}
-	close(fds[0]);
-	return pid;
+	return child_ready(pid, fds);
 }
 
 TEST_F_TIMEOUT(notify, sent_when_the_process_is_killed, GM_TEST_S)
@@ -229,7 +222,7 @@ TEST_F_TIMEOUT(notify, sent_when_the_process_is_killed, GM_TEST_S)
 	int port;
 	pid_t pid;
 
-	UNMAP_ALL();
+	FORGET_ALL();
 	ASSERT_EQ(0, gm_guest_cmd(self->gr.g, rsp, sizeof(rsp), GM_TIMEOUT_MS,
 				  "evtchn-alloc %d", gm_self_domid()));
 	port = atoi(rsp);

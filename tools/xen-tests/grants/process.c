@@ -43,11 +43,6 @@ FIXTURE_TEARDOWN(process)
 	granter_teardown(_metadata, &self->gr);
 }
 
-#define UNMAP_ALL() do {							\
-	EXPECT_EQ(0, munmap(self->addr, SIZE));				\
-	self->addr = NULL;						\
-} while (0)
-
 /* All of the mapping is there, can be read and written. */
 #define EXPECT_ALIVE() do {						\
 	EXPECT_IN_USE(&self->gr, PAGES);				\
@@ -121,7 +116,6 @@ static pid_t start_mapper(const struct gm_grant *grant, bool wait)
 {
 	int fds[2];
 	pid_t pid;
-	char c;
 
 	if (pipe(fds))
 		return -1;
@@ -137,13 +131,7 @@ static pid_t start_mapper(const struct gm_grant *grant, bool wait)
 			pause();
 		_exit(0);
 	}
-	close(fds[1]);
-	if (pid > 0 && read(fds[0], &c, 1) != 1) {
-		waitpid(pid, NULL, 0);
-		pid = -1;
-	}
-	close(fds[0]);
-	return pid;
+	return child_ready(pid, fds);
 }
 
 TEST_F_TIMEOUT(process, killed_while_mapped, GM_TEST_S)

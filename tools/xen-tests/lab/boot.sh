@@ -35,7 +35,7 @@ make_job()
 	{
 		quote GM_MODE "$mode"
 		quote GM_LAB "$lab"
-		quote GM_GUEST "$LAB_GUEST"
+		quote GM_MAPPER "$LAB_MAPPER"
 		quote GM_SUITES "${SUITE:-$LAB_SUITES}"
 		quote GM_TEST "${TEST:-}"
 		quote GM_KERNEL "$GM_KERNEL"

@@ -3,14 +3,9 @@
  * Guests by name: xl drives them, libxenctrl and xenstore say what they are.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <xenctrl.h>
@@ -70,62 +65,25 @@ static struct xs_handle *dom_xs(void)
 	return xsh;
 }
 
-/*
- * The output goes to a file, not a pipe: the monitor that "xl create" leaves running would
- * keep a pipe open.
- */
-static int run_shell(const char *command, int timeout_ms)
-{
-	struct pollfd pfd = { .events = POLLIN };
-	int fd, status;
-	ssize_t n;
-	pid_t pid;
-
-	xl_output[0] = '\0';
-	fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return fail("a file for the output of \"%s\": %s", command, strerror(errno));
-	pid = fork();
-	if (pid < 0) {
-		close(fd);
-		return fail("fork for \"%s\": %s", command, strerror(errno));
-	}
-	if (!pid) {
-		int null = open("/dev/null", O_RDONLY);
-
-		dup2(null, STDIN_FILENO);
-		dup2(fd, STDOUT_FILENO);
-		dup2(fd, STDERR_FILENO);
-		execl("/bin/sh", "sh", "-c", command, NULL);
-		_exit(127);
-	}
-	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
-	if (pfd.fd >= 0 && poll(&pfd, 1, timeout_ms) == 0)
-		kill(pid, SIGKILL);
-	if (pfd.fd >= 0)
-		close(pfd.fd);
-	waitpid(pid, &status, 0);
-	n = pread(fd, xl_output, sizeof(xl_output) - 1, 0);
-	xl_output[n > 0 ? n : 0] = '\0';
-	close(fd);
-	if (!WIFEXITED(status))
-		return fail("\"%s\" was ended by signal %d (time-out %d ms)\n%s", command,
-			    WTERMSIG(status), timeout_ms, xl_output);
-	if (WEXITSTATUS(status))
-		fail("\"%s\" ended with %d: %.700s", command, WEXITSTATUS(status), xl_output);
-	return WEXITSTATUS(status);
-}
-
 int dom_xl(const char *fmt, ...)
 {
 	char command[1024] = "exec xl ";
 	size_t len = strlen(command);
 	va_list ap;
+	int code;
 
 	va_start(ap, fmt);
 	vsnprintf(command + len, sizeof(command) - len, fmt, ap);
 	va_end(ap);
-	return run_shell(command, DOM_XL_MS * gm_scale());
+	code = gm_run(xl_output, sizeof(xl_output), DOM_XL_MS, command);
+	if (code < 0)
+		return fail("\"%s\": %s\n%s", command, strerror(-code), xl_output);
+	if (code > 128)
+		return fail("\"%s\" was ended by signal %d\n%s", command, code - 128,
+			    xl_output);
+	if (code)
+		fail("\"%s\" ended with %d: %.700s", command, code, xl_output);
+	return code;
 }
 
 const char *dom_xl_output(void)

@@ -139,7 +139,7 @@ double gm_now(void);
 double gm_scale(void);
 void gm_sleep_ms(int ms);
 long gm_slab_kb(void);
-int gm_run(char *out, size_t size, const char *cmd);
+int gm_run(char *out, size_t size, int timeout_ms, const char *cmd);
 
 /*
  * Waits until @cond holds, for at most @timeout_ms (scaled); its value at the

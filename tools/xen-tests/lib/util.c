@@ -4,9 +4,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,19 +61,39 @@ long gm_slab_kb(void)
 	return kb;
 }
 
+/* Waits for @pid to end, and ends it when it takes longer than @timeout_ms. */
+static int wait_child(pid_t pid, int timeout_ms, int *status)
+{
+	struct pollfd pfd = { .fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	bool late;
+
+	late = timeout_ms && pfd.fd >= 0 &&
+	       poll(&pfd, 1, timeout_ms * gm_scale()) == 0;
+	if (late)
+		kill(pid, SIGKILL);
+	if (pfd.fd >= 0)
+		close(pfd.fd);
+	if (waitpid(pid, status, 0) != pid)
+		return -errno;
+	return late ? -ETIMEDOUT : 0;
+}
+
 /*
  * Runs a shell command, keeps the first size - 1 bytes of what it prints (stdout
- * and stderr) in @out. Its exit code, 128 + signal, or a negative errno.
+ * and stderr) in @out. Its exit code, 128 + signal, or a negative errno: -ETIMEDOUT
+ * when it took longer than @timeout_ms (0: as long as it likes) and was killed.
  *
  * The output goes through a file: a pipe would stay open for as long as anything
  * lives that the command left behind in the background.
  */
-int gm_run(char *out, size_t size, const char *cmd)
+int gm_run(char *out, size_t size, int timeout_ms, const char *cmd)
 {
-	int fd, status;
+	int fd, ret, status;
 	ssize_t len = 0;
 	pid_t pid;
 
+	if (size)
+		out[0] = '\0';
 	fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
@@ -84,16 +107,13 @@ int gm_run(char *out, size_t size, const char *cmd)
 		execl("/bin/sh", "sh", "-c", cmd, NULL);
 		_exit(127);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-		int err = errno;
-
-		close(fd);
-		return -err;
-	}
+	ret = pid < 0 ? -errno : wait_child(pid, timeout_ms, &status);
 	if (size) {
 		len = pread(fd, out, size - 1, 0);
 		out[len > 0 ? len : 0] = '\0';
 	}
 	close(fd);
+	if (ret)
+		return ret;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -322,7 +322,7 @@ int gm_xl(char *out, size_t size, const char *fmt, ...)
 	if (ret >= cmd + sizeof(cmd) - args)
 		return -E2BIG;
 	if (!gm_self_domid())
-		return gm_run(out, size, cmd);
+		return gm_run(out, size, 0, cmd);
 	ret = ask_oracle(rsp, sizeof(rsp), cmd);
 	if (ret)
 		return ret;

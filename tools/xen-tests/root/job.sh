@@ -97,7 +97,7 @@ run_in_driver_domain()
 {
 	log=/var/log/xen/console/guest-driver.log
 	rm -f $log
-	driver=$(start_guest driver pvh 'ramdisk="/gm/guest/initrd-driver.gz"' \
+	driver=$(start_guest driver "$GM_MAPPER" 'ramdisk="/gm/guest/initrd-driver.gz"' \
 		"extra=\"console=hvc0 quiet gm.suite=$1 gm.domid=$2 gm.test=$GM_TEST gm.scale=$GM_SCALE\"") || {
 		setup_failed "$1" "the driver domain does not start"
 		return
@@ -132,7 +132,7 @@ run_with_granter()
 	GM_DOMID=$domid
 	export GM_DOMID
 	base=$(gm-oracle --in-use "$domid")
-	if [ "$GM_LAB" = pvh-guest ]; then
+	if [ "$GM_MAPPER" != dom0 ]; then
 		run_in_driver_domain "$1" "$domid"
 	else
 		gm-suite "$1"
