@@ -249,8 +249,12 @@ static int mn_insert(struct mmu_interval_notifier *interval_sub,
 	interval_sub->interval_tree.last = last;
 
 	spin_lock(&subs->lock);
-	/* A ticket that nobody will have again. */
-	interval_sub->invalidate_seq = subs->seq;
+	/*
+	 * Even: no ticket. Even the last ticket may still be set, by an invalidation
+	 * that is on its way through the tree, and a number that comes back would
+	 * let a reader pass that has missed another one in between.
+	 */
+	interval_sub->invalidate_seq = subs->seq - 1;
 	mn_tree_insert(subs, interval_sub);
 	colliding = mn_promote(subs, interval_sub);
 	spin_unlock(&subs->lock);
