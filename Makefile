@@ -30,12 +30,15 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
 labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 
 ##@ The two that matter
-.PHONY: run test
+.PHONY: run test test-all
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
 test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
 	@$(lab)/test.sh
+
+test-all: machine selftests ## also the long ones; hours; goes on where it was interrupted
+	@$(lab)/test-all.sh
 
 ##@ Working on it
 .PHONY: shell kernel modules overlay programs check
@@ -103,7 +106,7 @@ distclean: clean ## ... and the cache that all checkouts share
 help: ## this list
 	@awk -F ':.*## ' \
 		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		 /^[a-z][a-z]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		 /^[a-z][a-z-]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'Variables'
 	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default) or stock: the packaged kernel without the overlay' \

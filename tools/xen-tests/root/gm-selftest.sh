@@ -84,6 +84,8 @@ function result(verdict, n, text,   remark, at) {
 		remark = " " substr(text, at)
 		text = substr(text, 1, at - 1)
 	}
+	text = running text
+	running = ""
 	gsub(/^[ \t-]+|[ \t.:]+$/, "", text)
 	gsub(/[^A-Za-z0-9_.+=,:-]+/, "_", text)
 	print verdict " " n " " prog (text == "" ? "" : "." text) remark
@@ -100,6 +102,8 @@ ktap()
 		result(verdict, n, $0)
 		next
 	}
+	# Several tests in a row may have the same outcome in words.
+	/^# \[RUN\] / { running = substr($0, 9) " " }
 	{ print; fflush() }'
 }
 
