@@ -34,7 +34,7 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
+test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh
 
 test-all: machine selftests ## also the long ones; hours; goes on where it was interrupted
@@ -111,8 +111,9 @@ help: ## this list
 	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default) or stock: the packaged kernel without the overlay' \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, grants, lifecycle, clients: one or more of them, in quotes' \
+		SUITE 'runner, grants, lifecycle, clients, kunit, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
+		GM_LONG '1: test programs that have a longer run in them take it (test-all does)' \
 		KSRC "overlay: a Linux 6.12 tree of your own"

@@ -143,7 +143,8 @@ exit_status()
 	esac
 }
 
-cd /tmp || exit
+# Some start themselves again, as ./NAME.
+cd "$dir/${cmd%%/*}" || exit
 for need in $needs; do
 	provide "$need" || {
 		printf 'TAP version 13\n1..1\nnot ok 1 %s # cannot provide: %s\n' "$prog" "$need"
