@@ -26,6 +26,7 @@ static const char * const expected[] = {
 	"mmu_notifier_exit",
 	"mmu_notifier_insert_remove",
 	"mmu_notifier_plain",
+	"mmu_notifier_random",
 	"mmu_notifier_read",
 	"mmu_notifier_refuse",
 	"mmu_notifier_trace",
