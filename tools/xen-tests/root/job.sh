@@ -150,9 +150,9 @@ test)
 	for suite in $GM_SUITES; do
 		gm-suite --has-test "$suite" || continue
 		case $suite in
-		# They drive xl, and start guests of their own.
-		lifecycle | clients) gm-suite "$suite" ;;
-		*) run_with_granter "$suite" ;;
+		grants) run_with_granter "$suite" ;;
+		# Those that need guests start their own.
+		*) gm-suite "$suite" ;;
 		esac
 	done
 	;;
