@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "gm_test.h"
-#include "../modules/mn_bench/mn_bench.h"
+#include "mn_bench/mn_bench.h"
 
 #define PAGE	GM_PAGE_SIZE
 #define US	1000ULL
