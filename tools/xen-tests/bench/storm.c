@@ -16,7 +16,7 @@
 #define SAMPLES	500
 #define HOLD	(100 * US) /* of each callback */
 #define PAUSE	(1 * MS) /* between invalidations of the reader's range */
-#define BUDGET	(2000 * MS)
+#define BUDGET	(1000 * MS)
 #define QUICK_BUDGET	(100 * MS)
 
 /* A thread that invalidates a page again and again. */
@@ -30,13 +30,13 @@ struct culprit {
 FIXTURE(storm)
 {
 	struct bench bench;
-	char *pages; /* the reader's, those of the storm, a free one */
+	char *pages; /* the reader's, those of the storm, and free ones */
 	struct culprit threads[THREADS];
 	struct culprit collider;
 	unsigned int nr_threads;
 	uint64_t budget;
 	unsigned int n;
-	uint64_t samples[3][SAMPLES];
+	uint64_t samples[2][SAMPLES];
 
 	pthread_t watchdog;
 	atomic_bool over; /* all samples were taken */
@@ -123,14 +123,18 @@ FIXTURE_SETUP(storm)
 	self->n = self->bench.full ? SAMPLES : SAMPLES / 25;
 	self->budget = self->bench.full ? BUDGET : QUICK_BUDGET;
 	self->nr_threads = variant->threads;
-	self->pages = mmap(NULL, 2 * (THREADS + 2) * PAGE, PROT_READ | PROT_WRITE,
+	self->pages = mmap(NULL, 2 * (1 + THREADS + 1 + SAMPLES) * PAGE,
+			   PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->pages);
-	/* Group 0 is the reader's. */
+	/* Groups: 0 the reader's, 1 of the storm, 2 to be removed */
 	ASSERT_EQ(0, bench_subscribe(&self->bench, self->pages, PAGE, 0, 1,
 				     MNB_SLEEP, HOLD));
 	ASSERT_EQ(1, bench_subscribe(&self->bench, self->pages + 2 * PAGE, PAGE,
 				     2 * PAGE, THREADS, MNB_SLEEP, HOLD));
+	ASSERT_EQ(2, bench_subscribe(&self->bench,
+				     self->pages + 2 * (THREADS + 2) * PAGE, PAGE,
+				     2 * PAGE, self->n, MNB_MINIMAL, 0));
 	self->collider = (struct culprit){ .page = self->pages,
 					   .pause = PAUSE,
 					   .stop = &self->stop_collider };
@@ -191,7 +195,7 @@ TEST_F_TIMEOUT(storm, read, GM_TEST_S)
 	print_latency(self, "read", 0, n);
 }
 
-TEST_F_TIMEOUT(storm, come_and_go, GM_TEST_S)
+TEST_F_TIMEOUT(storm, insert, GM_TEST_S)
 {
 	struct mnb_repeat arg = {
 		.start = (uintptr_t)self->pages + 2 * (THREADS + 1) * PAGE,
@@ -199,8 +203,7 @@ TEST_F_TIMEOUT(storm, come_and_go, GM_TEST_S)
 		.delay = self->budget,
 		.count = self->n,
 		.samples = { (uintptr_t)self->samples[0],
-			     (uintptr_t)self->samples[1],
-			     (uintptr_t)self->samples[2] },
+			     (uintptr_t)self->samples[1] },
 	};
 	int n;
 
@@ -209,7 +212,24 @@ TEST_F_TIMEOUT(storm, come_and_go, GM_TEST_S)
 	ASSERT_LT(0, n);
 	print_latency(self, "insert", 0, n);
 	print_latency(self, "of_use", 1, n);
-	print_latency(self, "remove", 2, n);
+}
+
+TEST_F_TIMEOUT(storm, remove, GM_TEST_S)
+{
+	struct mnb_repeat arg = {
+		.start = (uintptr_t)self->pages,
+		.length = PAGE,
+		.delay = self->budget,
+		.count = self->n,
+		.group = 2,
+		.samples = { (uintptr_t)self->samples[0] },
+	};
+	int n;
+
+	n = bench_repeat(&self->bench, MNB_REMOVE, arg);
+	end_storm(self);
+	ASSERT_LT(0, n);
+	print_latency(self, "remove", 0, n);
 }
 
 BENCH_MAIN

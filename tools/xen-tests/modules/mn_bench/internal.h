@@ -67,7 +67,9 @@ int mnb_repeat(struct mnb_file *file, unsigned int cmd,
 bool mnb_minimal(struct mmu_interval_notifier *notifier,
 		 const struct mmu_notifier_range *range, unsigned long seq);
 int mnb_subscribe(struct mnb_file *file, const struct mnb_subscribe *arg);
-int mnb_unsubscribe(struct mnb_file *file, unsigned long group);
+struct mnb_group *mnb_take(struct mnb_file *file, unsigned long number);
+void mnb_remove(struct mnb_group *group, unsigned int count);
+int mnb_unsubscribe(struct mnb_file *file, unsigned long number);
 void mnb_unsubscribe_all(struct mnb_file *file);
 void mnb_shootdown_begin(struct mnb_shootdown *shootdown, u64 ns);
 void mnb_shootdown_wait(struct mnb_shootdown *shootdown);

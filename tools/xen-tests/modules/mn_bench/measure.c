@@ -125,7 +125,8 @@ static int mnb_come_and_go(struct mnb_run *run)
 	t[1] = rdtsc_ordered();
 	if (ret)
 		return ret;
-	mmu_interval_read_begin(&sub.notifier);
+	if (run->ticks[1])
+		mmu_interval_read_begin(&sub.notifier);
 	t[2] = rdtsc_ordered();
 	t[3] = rdtsc_ordered();
 	mmu_interval_notifier_remove(&sub.notifier);
@@ -133,6 +134,18 @@ static int mnb_come_and_go(struct mnb_run *run)
 	mnb_sample(run, 0, t[1] - t[0]);
 	mnb_sample(run, 1, t[2] - t[0]);
 	mnb_sample(run, 2, t[4] - t[3]);
+	return 0;
+}
+
+/* From the last one to the first, so that what remains are the first ones. */
+static int mnb_remove_one(struct mnb_run *run)
+{
+	struct mnb_group *group = run->sub->group;
+	struct mnb_sub *sub = &group->subs[group->count - 1 - run->done];
+	u64 t = rdtsc_ordered();
+
+	mmu_interval_notifier_remove(&sub->notifier);
+	mnb_sample(run, 0, rdtsc_ordered() - t);
 	return 0;
 }
 
@@ -161,8 +174,26 @@ static int mnb_loop(struct mnb_run *run, int (*once)(struct mnb_run *run),
 	return ret == -ETIME ? 0 : ret;
 }
 
+static int mnb_remove_group(struct mnb_run *run)
+{
+	struct mnb_group *group = mnb_take(run->file, run->arg->group);
+	int ret;
+
+	if (!group)
+		return -ENOENT;
+	run->sub = group->subs;
+	run->arg->count = min(run->arg->count, group->count);
+	ret = mnb_loop(run, mnb_remove_one, false);
+	mnb_remove(group, group->count - run->done);
+	return ret;
+}
+
 static int mnb_dispatch(struct mnb_run *run, unsigned int cmd)
 {
+	struct mnb_group *group = run->file->groups[run->arg->group];
+
+	if (group)
+		run->sub = group->subs;
 	switch (cmd) {
 	case MNB_NOTHING:
 		return mnb_loop(run, mnb_nothing, true);
@@ -199,7 +230,6 @@ static int mnb_copy_samples(struct mnb_run *run)
 int mnb_repeat(struct mnb_file *file, unsigned int cmd, struct mnb_repeat *arg)
 {
 	struct mnb_run run = { .file = file, .arg = arg };
-	struct mnb_group *group;
 	int ret = -ENOMEM, i;
 
 	if (!arg->count || arg->count > MNB_COUNT_MAX ||
@@ -214,12 +244,13 @@ int mnb_repeat(struct mnb_file *file, unsigned int cmd, struct mnb_repeat *arg)
 			goto free;
 	}
 
-	down_read(&file->lock);
-	group = file->groups[arg->group];
-	if (group)
-		run.sub = group->subs;
-	ret = mnb_dispatch(&run, cmd);
-	up_read(&file->lock);
+	if (cmd == MNB_REMOVE) {
+		ret = mnb_remove_group(&run);
+	} else {
+		down_read(&file->lock);
+		ret = mnb_dispatch(&run, cmd);
+		up_read(&file->lock);
+	}
 	if (!ret)
 		ret = mnb_copy_samples(&run);
 free:

@@ -72,8 +72,10 @@ struct mnb_info {
 #define MNB_READ_COLLIDING	_IOWR('m', 0x76, struct mnb_repeat)
 /*
  * A subscription of its own comes and goes. [0]: insert, [1]: insert and the first
- * read_begin, which is when it is of use, [2]: remove.
+ * read_begin, which is when it is of use (left out when nobody wants it), [2]: remove.
  */
 #define MNB_COME_AND_GO	_IOWR('m', 0x77, struct mnb_repeat)
+/* Removes the group: MNB_UNSUBSCRIBE, one sample for each subscription. */
+#define MNB_REMOVE	_IOWR('m', 0x78, struct mnb_repeat)
 
 #endif /* MN_BENCH_H */

@@ -96,7 +96,8 @@ static const struct mmu_interval_notifier_ops *mnb_ops_of(u32 kind)
 
 /* -- groups -------------------------------------------------------------------- */
 
-static void mnb_remove(struct mnb_group *group, unsigned int count)
+/* @count: of its subscriptions that are there still, the first ones */
+void mnb_remove(struct mnb_group *group, unsigned int count)
 {
 	while (count--) {
 		mmu_interval_notifier_remove(&group->subs[count].notifier);
@@ -174,15 +175,23 @@ int mnb_subscribe(struct mnb_file *file, const struct mnb_subscribe *arg)
 	return -ENOSPC;
 }
 
-int mnb_unsubscribe(struct mnb_file *file, unsigned long number)
+/* The group of that number, which nobody else will find; NULL: none */
+struct mnb_group *mnb_take(struct mnb_file *file, unsigned long number)
 {
 	struct mnb_group *group = NULL;
 
 	if (number >= MNB_GROUPS)
-		return -EINVAL;
+		return NULL;
 	down_write(&file->lock);
 	swap(group, file->groups[number]);
 	up_write(&file->lock);
+	return group;
+}
+
+int mnb_unsubscribe(struct mnb_file *file, unsigned long number)
+{
+	struct mnb_group *group = mnb_take(file, number);
+
 	if (!group)
 		return -ENOENT;
 	mnb_remove(group, group->count);
