@@ -11,8 +11,8 @@
 
 #define OTHERS	1000
 #define THREADS	2
-#define ROUNDS	5
-#define ROUND	(400 * MS)
+#define ROUNDS	20
+#define ROUND	(100 * MS)
 #define QUICK_ROUND	(20 * MS)
 /* Between two looks at the clock. */
 #define BATCH	200

@@ -56,6 +56,13 @@ function ratio(lab, row, which,    r, n, v, o, s)
 	return o
 }
 
+# Did it go on for longer than was measured?
+function cut_off(kernel, lab, row, which)
+{
+	return ((lab, kernel, row) in was_cut) &&
+		figure(lab, kernel, row, which) == figure(lab, kernel, row, "max")
+}
+
 function compare(a, op, b)
 {
 	return op == "<=" ? a <= b : a >= b
@@ -113,7 +120,7 @@ function ratio_text(r, cut,    digits)
 {
 	if (r == "")
 		return "-"
-	digits = r < 0.01 ? "%.5f" : "%.3f"
+	digits = r < 0.01 ? "%.1e" : "%.3f"
 	if (sprintf(digits, ratio_min) == sprintf(digits, ratio_max))
 		return (cut ? "< " : "") sprintf(digits, r)
 	return (cut ? "< " : "") sprintf(digits " (" digits " to " digits ")", r, ratio_min, ratio_max)
@@ -125,7 +132,7 @@ function line(row, lab, which, rule, aim, what,    unit, s, o, r, cut, verdict, 
 	s = figure(lab, "stock", row, which)
 	o = figure(lab, "ours", row, which)
 	r = ratio(lab, row, which)
-	cut = (lab, "stock", row) in was_cut
+	cut = cut_off("stock", lab, row, which)
 	verdict = rule == "-" ? "" : judge(rule, lab, row, which)
 	if (rule != "-" && verdict == "")
 		verdict = "not measured"
@@ -137,7 +144,7 @@ function line(row, lab, which, rule, aim, what,    unit, s, o, r, cut, verdict, 
 	r = ratio(lab, row, which)
 	printf "| %s | `%s` %s | %s%s | %s%s | %s | %s%s | %s%s |\n", what, row, which,
 		cut ? "more than " : "", number(s, unit),
-		((lab, "ours", row) in was_cut) ? "more than " : "", number(o, unit),
+		cut_off("ours", lab, row, which) ? "more than " : "", number(o, unit),
 		ratio_text(r, cut), rule == "-" ? "" : rule, aim == "-" ? "" : " (aim: " aim ")",
 		verdict == "missed" ? "**missed**" : verdict, aimed == "" ? "" : "; aim " aimed
 	printf "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n", lab, row, which, unit, s, o, r,

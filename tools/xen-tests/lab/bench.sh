@@ -92,6 +92,22 @@ header()
 	END
 }
 
+# curves DATA: what gnuplot is to draw of it
+curves()
+{
+	local kernel figure column=2 color
+
+	for kernel in stock ours; do
+		color='#d95f02'
+		[ "$kernel" = stock ] || color='#1f78b4'
+		for figure in p50 p99 max; do
+			echo "\"$1\" using 0:$column:xtic(1) with linespoints pt 7 lw 2" \
+				"dt $(((column - 2) % 3 + 1)) lc rgb \"$color\" title \"$kernel $figure\""
+			((++column))
+		done
+	done
+}
+
 # plot NAME LAB PREFIX X Y TITLE
 plot()
 {
@@ -116,9 +132,7 @@ plot()
 	set offsets 0.2, 0.2, 0, 0
 	$([ "$5" != log ] || echo 'set logscale y; set format y "10^{%L}"')
 	$([ "$5" != linear ] || echo 'set yrange [0:*]')
-	plot for [k = 0:1] for [i = 0:2] "$out/$1.dat" using 0:(column(2 + 3 * k + i)):xtic(1) \
-		with linespoints lw (3 - i) dt (i + 1) pt (k ? 7 : 5) lc rgb (k ? "#1f78b4" : "#d95f02") \
-		title word("stock ours", k + 1) . " " . word("p50 p99 max", i + 1)
+	plot $(curves "$out/$1.dat" | paste -sd ,)
 	END
 }
 

@@ -3,6 +3,8 @@
  * What is measured: each repetition between two readings of the TSC, which is a
  * time or, in a lab with ICOUNT=1, the number of instructions.
  */
+#include <linux/delay.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -156,7 +158,8 @@ static int mnb_loop(struct mnb_run *run, int (*once)(struct mnb_run *run),
 		    bool locked)
 {
 	struct mm_struct *mm = run->file->mm;
-	u64 end = run->arg->delay ? ktime_get_ns() + run->arg->delay : U64_MAX;
+	u64 end = run->arg->limit ? ktime_get_ns() + run->arg->limit : U64_MAX;
+	unsigned long pause = div_u64(run->arg->pause, NSEC_PER_USEC);
 	int ret = 0;
 
 	if (locked && mmap_read_lock_killable(mm))
@@ -166,6 +169,8 @@ static int mnb_loop(struct mnb_run *run, int (*once)(struct mnb_run *run),
 		run->done += !ret;
 		if (signal_pending(current))
 			ret = ret ?: -EINTR;
+		if (pause)
+			usleep_range(pause, pause);
 		cond_resched();
 	}
 	if (locked)
@@ -233,7 +238,7 @@ int mnb_repeat(struct mnb_file *file, unsigned int cmd, struct mnb_repeat *arg)
 	int ret = -ENOMEM, i;
 
 	if (!arg->count || arg->count > MNB_COUNT_MAX ||
-	    arg->group >= MNB_GROUPS || !arg->length ||
+	    arg->group >= MNB_GROUPS || !arg->length || arg->pause > NSEC_PER_SEC ||
 	    arg->start >= TASK_SIZE || arg->length > TASK_SIZE - arg->start)
 		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(run.ticks); i++) {

@@ -40,7 +40,8 @@ struct mnb_subscribe {
 struct mnb_repeat {
 	__u64 start;
 	__u64 length;
-	__u64 delay;	/* stop when this much has passed; 0: never */
+	__u64 limit;	/* stop when this much has passed; 0: never */
+	__u64 pause;	/* between repetitions, if not 0 */
 	__u64 samples[3];	/* pointers to room for @count numbers each */
 	__u32 count;	/* in: repetitions; out: those done */
 	__u32 group;
