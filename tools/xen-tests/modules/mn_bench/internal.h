@@ -17,12 +17,15 @@
 /* Of one file; more than any program has at a time. */
 #define MNB_GROUPS	16
 
-/* @lock: taken by callbacks, and by readers for their retry */
 struct mnb_sub {
 	struct mmu_interval_notifier notifier;
 	struct mnb_group *group;
+	/* Taken by the callback for set_seq, by a reader for read_retry. */
 	spinlock_t lock;
 };
+
+/* By how much a sleep may be longer than asked for. */
+#define MNB_SLACK_US	5
 
 /**
  * struct mnb_group - subscriptions that were made together
@@ -30,6 +33,7 @@ struct mnb_sub {
  * @calls: callbacks that have begun, of MNB_SLEEP
  * @called: woken by each of these
  * @count: length of @subs
+ * @subs: in the order of their addresses
  */
 struct mnb_group {
 	u64 delay;
@@ -43,6 +47,7 @@ struct mnb_group {
  * struct mnb_file - an open file
  * @mm: of the process that opened it, the only one that may use it
  * @lock: protects @groups; held for read by everything that measures
+ * @groups: by their numbers
  */
 struct mnb_file {
 	struct mm_struct *mm;

@@ -170,7 +170,7 @@ static int mnb_loop(struct mnb_run *run, int (*once)(struct mnb_run *run),
 		if (signal_pending(current))
 			ret = ret ?: -EINTR;
 		if (pause)
-			usleep_range(pause, pause);
+			usleep_range(pause, pause + MNB_SLACK_US);
 		cond_resched();
 	}
 	if (locked)

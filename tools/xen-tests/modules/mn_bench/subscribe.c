@@ -60,7 +60,7 @@ static bool mnb_sleep(struct mmu_interval_notifier *notifier,
 	mnb_minimal(notifier, range, seq);
 	atomic_inc(&sub->group->calls);
 	wake_up(&sub->group->called);
-	usleep_range(us, us);
+	usleep_range(us, us + MNB_SLACK_US);
 	return true;
 }
 
