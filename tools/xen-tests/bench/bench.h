@@ -63,7 +63,7 @@ static inline void bench_print(const char *name, const char *unit,
 	qsort(samples, n, sizeof(*samples), bench_compare);
 	gm_note("bench %s unit=%s n=%u min=%llu p50=%llu p99=%llu max=%llu%s",
 		name, unit, n, (unsigned long long)samples[0],
-		(unsigned long long)samples[(n - 1) / 2],
+		(unsigned long long)samples[n / 2],
 		(unsigned long long)samples[(99 * n + 99) / 100 - 1],
 		(unsigned long long)samples[n - 1], more);
 }
