@@ -92,17 +92,22 @@ header()
 	END
 }
 
-# curves DATA: what gnuplot is to draw of it
+# curves DATA Y: what gnuplot is to draw of it: latencies (log) as curves, p50 to max,
+# costs and rates (linear) as bars
 curves()
 {
-	local kernel figure column=2 color
+	local kernel color figure column=2 style
 
 	for kernel in stock ours; do
 		color='#d95f02'
 		[ "$kernel" = stock ] || color='#1f78b4'
 		for figure in p50 p99 max; do
-			echo "\"$1\" using 0:$column:xtic(1) with linespoints pt 7 lw 2" \
-				"dt $(((column - 2) % 3 + 1)) lc rgb \"$color\" title \"$kernel $figure\""
+			style="linespoints pt $((4 + column % 3 * 2)) lw 2 dt $(((column - 2) % 3 + 1))"
+			if [ "$2" = log ]; then
+				echo "\"$1\" using 0:$column:xtic(1) with $style lc rgb \"$color\" title \"$kernel $figure\""
+			elif [ $figure = p50 ]; then
+				echo "\"$1\" using $column:xtic(1) with histogram fs solid lc rgb \"$color\" title \"$kernel\""
+			fi
 			((++column))
 		done
 	done
@@ -129,10 +134,10 @@ plot()
 	set key outside right
 	set grid ytics
 	set datafile missing "?"
-	set offsets 0.2, 0.2, 0, 0
-	$([ "$5" != log ] || echo 'set logscale y; set format y "10^{%L}"')
+	set xtics rotate by -20
+	$([ "$5" != log ] || echo 'set offsets 0.2, 0.2, 0, 0; set logscale y; set format y "10^{%L}"')
 	$([ "$5" != linear ] || echo 'set yrange [0:*]')
-	plot $(curves "$out/$1.dat" | paste -sd ,)
+	plot $(curves "$out/$1.dat" "$5" | paste -sd ,)
 	END
 }
 
