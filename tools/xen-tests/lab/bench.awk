@@ -2,7 +2,9 @@
 #
 # bench.awk: tables of the figures, with what was to be reached.
 #
-#   awk -v csv=table.csv -f bench.awk targets figures.csv
+#   awk -v csv=table.csv [-v some=1] -f bench.awk targets figures.csv
+#
+# some: only a part was measured; the rest is left out, where else it is "not measured".
 #
 # A figure of a kernel is the median of its rounds; a ratio is taken in each round, and
 # the table has the median of these, with the smallest and largest where they differ.
@@ -133,6 +135,14 @@ function line(row, lab, which, rule, aim, what,    unit, s, o, r, cut, verdict, 
 	o = figure(lab, "ours", row, which)
 	r = ratio(lab, row, which)
 	cut = cut_off("stock", lab, row, which)
+	if (some && s == "" && o == "")
+		return
+	if (heading != "") {
+		print "\n## " heading "\n"
+		print "| what | row | stock | ours | ours : stock | target | |"
+		print "|---|---|---:|---:|---:|---|---|"
+		heading = ""
+	}
 	verdict = rule == "-" ? "" : judge(rule, lab, row, which)
 	if (rule != "-" && verdict == "")
 		verdict = "not measured"
@@ -181,9 +191,7 @@ FNR == 1 { next }
 END {
 	for (i = 1; i <= nr_targets; i++) {
 		if (targets[i] ~ /^==/) {
-			print "\n## " trim(substr(targets[i], 3)) "\n"
-			print "| what | row | stock | ours | ours : stock | target | |"
-			print "|---|---|---:|---:|---:|---|---|"
+			heading = trim(substr(targets[i], 3))
 			continue
 		}
 		split(targets[i], f, "|")
