@@ -40,11 +40,12 @@ test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= I
 	@$(lab)/test.sh
 
 ##@ Working on it
-.PHONY: shell bench kernel modules overlay programs check
+.PHONY: shell kernel modules overlay programs check
 shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
 # Two kernels, each with all that boots; what differs between them is ours.
+.PHONY: bench
 bench: source ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST=]
 	@$(lab)/setup.sh bench
 	@$(MAKE) --no-print-directory KERNEL=stock machine
