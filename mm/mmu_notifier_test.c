@@ -257,12 +257,11 @@ static void numbers_are_odd_and_new_each_time(struct kunit *test)
 	unsigned long seq[4];
 	unsigned int i, j;
 
+	/* What it is born with is a number, too. */
 	seq[0] = mn_try_read(sub);
 	for (i = 1; i < ARRAY_SIZE(seq); i++) {
 		mn_invalidate(ctx, 4, 8);
 		seq[i] = sub->cur_seq;
-	}
-	for (i = 0; i < ARRAY_SIZE(seq); i++) {
 		KUNIT_EXPECT_EQ(test, seq[i] & 1, 1);
 		for (j = 0; j < i; j++)
 			KUNIT_EXPECT_NE(test, seq[i], seq[j]);
@@ -296,6 +295,44 @@ static void one_invalidation_has_one_number(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, ctx->subs[i].cur_seq, ctx->subs[0].cur_seq);
 }
 
+/*
+ * For in_callback: the other one is born in the first batch of callbacks, and is called
+ * in the second. In between it is read, and called by another invalidation.
+ */
+static void born_and_read_between_batches(struct mn_sub *sub)
+{
+	mn_insert_sub(sub->other, 30, 60);
+	/* A number that somebody will call it with is no number to begin with. */
+	sub->flag = mmu_interval_check_retry(&sub->other->notifier, sub->cur_seq);
+	sub->thread = mn_read_thread(sub->other);
+	KUNIT_EXPECT_TRUE(sub->ctx->test, mn_sleeps(sub->thread));
+	sub->inv = mn_start(sub->ctx, 50, 51);
+}
+
+static void number_of_a_newborn_is_nobodys(struct kunit *test)
+{
+	struct mn_ctx *ctx = test->priv;
+	struct mn_sub *first, *newborn;
+	struct mn_inv *inv;
+	unsigned int i;
+
+	for (i = 0; i < 20; i++)
+		mn_insert(ctx, i, 40);
+	newborn = mn_new_sub(ctx);
+	first = &ctx->subs[0];
+	first->other = newborn;
+	first->in_callback = born_and_read_between_batches;
+
+	inv = mn_start(ctx, 0, 40);
+	KUNIT_EXPECT_TRUE(test, first->flag);
+	mn_end(inv);
+	mn_expect_returns(first->thread);
+	/* The other one is in flight and has called it since the read began. */
+	KUNIT_EXPECT_TRUE(test, mmu_interval_read_retry(&newborn->notifier,
+							first->thread->seq));
+	mn_end(first->inv);
+}
+
 /* Everything that compares numbers, on both sides of the wrap and over it. */
 static void numbers_wrap(struct kunit *test)
 {
@@ -311,12 +348,12 @@ static void numbers_wrap(struct kunit *test)
 		struct mn_inv *a, *b;
 
 		a = mn_start(ctx, 4, 8);
-		wrapped |= sub->cur_seq < seq;
 		KUNIT_EXPECT_EQ(test, sub->cur_seq & 1, 1);
 		KUNIT_EXPECT_TRUE(test, mmu_interval_read_retry(&sub->notifier, seq));
 		early = mn_read_thread(sub);
 		KUNIT_EXPECT_TRUE(test, mn_sleeps(early));
 		b = mn_start(ctx, 4, 8);
+		wrapped |= sub->cur_seq < seq;
 		late = mn_read_thread(sub);
 		KUNIT_EXPECT_TRUE(test, mn_sleeps(late));
 		/* b is later than what the first of the two waits for. */
@@ -382,6 +419,7 @@ static struct kunit_case mn_call_cases[] = {
 	KUNIT_CASE(numbers_are_odd_and_new_each_time),
 	KUNIT_CASE(numbers_of_ranges_in_flight_together_differ),
 	KUNIT_CASE(one_invalidation_has_one_number),
+	KUNIT_CASE(number_of_a_newborn_is_nobodys),
 	KUNIT_CASE(numbers_wrap),
 	KUNIT_CASE(born_at_the_wrap_is_free),
 	KUNIT_CASE(removed_over_the_wrap_is_not_called),

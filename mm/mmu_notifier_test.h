@@ -53,6 +53,7 @@ struct mn_finish {
  * @gate: what mn_block() waits for
  * @other: for @in_callback and @in_finish
  * @thread: for @in_callback
+ * @inv: for @in_callback
  * @calls: of the callback, refused ones included
  * @seen: the range of the last call
  * @cur_seq: of the last call
@@ -74,6 +75,7 @@ struct mn_sub {
 	struct completion gate;
 	struct mn_sub *other;
 	struct mn_thread *thread;
+	struct mn_inv *inv;
 	atomic_t calls;
 	struct mmu_notifier_range seen;
 	unsigned long cur_seq;
