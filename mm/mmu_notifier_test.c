@@ -8,7 +8,7 @@
 
 #include "mmu_notifier_test.h"
 
-/* -- who is called -------------------------------------------------------------- */
+/* -- who is called -------------------------------------------------------- */
 
 struct mn_overlap_case {
 	const char *name;
@@ -80,9 +80,12 @@ static void callback_sees_the_range(struct kunit *test)
 static void callback_sees_event_and_owner(struct kunit *test)
 {
 	static const enum mmu_notifier_event events[] = {
-		MMU_NOTIFY_UNMAP,	    MMU_NOTIFY_CLEAR,
-		MMU_NOTIFY_PROTECTION_VMA,  MMU_NOTIFY_PROTECTION_PAGE,
-		MMU_NOTIFY_SOFT_DIRTY,	    MMU_NOTIFY_MIGRATE,
+		MMU_NOTIFY_UNMAP,
+		MMU_NOTIFY_CLEAR,
+		MMU_NOTIFY_PROTECTION_VMA,
+		MMU_NOTIFY_PROTECTION_PAGE,
+		MMU_NOTIFY_SOFT_DIRTY,
+		MMU_NOTIFY_MIGRATE,
 		MMU_NOTIFY_EXCLUSIVE,
 	};
 	struct mn_ctx *ctx = test->priv;
@@ -248,7 +251,7 @@ static void born_in_one_mm_does_not_collide_with_another(struct kunit *test)
 	mmput(other);
 }
 
-/* -- sequence numbers ------------------------------------------------------------------ */
+/* -- sequence numbers ----------------------------------------------------- */
 
 static void numbers_are_odd_and_new_each_time(struct kunit *test)
 {
@@ -432,4 +435,5 @@ static struct kunit_suite mn_call_suite = {
 	.exit = mn_test_exit,
 	.test_cases = mn_call_cases,
 };
+
 kunit_test_suite(mn_call_suite);

@@ -169,6 +169,12 @@ struct mn_thread {
  *	'!' refusal, 'x' release, 'f' free, 'y' young
  * @log_lock: of @log
  * @log_len: of @log
+ * @nr_subs: how many of @subs are in use
+ * @nr_plains: how many of @plains are in use
+ * @subs: interval notifiers
+ * @plains: plain notifiers
+ * @invs: invalidations, used again when they have ended
+ * @threads: used again when they have returned
  */
 struct mn_ctx {
 	struct kunit *test;
@@ -177,7 +183,7 @@ struct mn_ctx {
 	unsigned int nr_in_flight;
 	int refuse;
 	atomic_t nr_calls;
-	spinlock_t log_lock;
+	spinlock_t log_lock; /* log, log_len */
 	unsigned int log_len;
 	char log[MN_LOG];
 	unsigned int nr_subs, nr_plains;
@@ -191,7 +197,7 @@ int mn_test_init(struct kunit *test);
 void mn_test_exit(struct kunit *test);
 void mn_log(struct mn_ctx *ctx, char who, char what);
 
-/* -- subscriptions ------------------------------------------------------------ */
+/* -- subscriptions -------------------------------------------------------- */
 
 extern const struct mmu_interval_notifier_ops mn_one_pass_ops;
 extern const struct mmu_interval_notifier_ops mn_two_pass_ops;
@@ -220,7 +226,7 @@ static inline int mn_finish_calls(const struct mn_sub *sub, unsigned int n)
 	return atomic_read(&sub->finishes[n].calls);
 }
 
-/* -- plain notifiers ------------------------------------------------------------ */
+/* -- plain notifiers ------------------------------------------------------ */
 
 /* start, end, release, young */
 extern const struct mmu_notifier_ops mn_plain_ops;
@@ -233,7 +239,7 @@ struct mn_plain *mn_register(struct mn_ctx *ctx,
 			     const struct mmu_notifier_ops *ops);
 void mn_unregister(struct mn_plain *plain);
 
-/* -- invalidations ---------------------------------------------------------------- */
+/* -- invalidations -------------------------------------------------------- */
 
 struct mn_inv *mn_start(struct mn_ctx *ctx, unsigned long first,
 			unsigned long end);
@@ -245,7 +251,7 @@ void mn_end(struct mn_inv *inv);
 void mn_invalidate(struct mn_ctx *ctx, unsigned long first, unsigned long end);
 void mn_exit_mm(struct mn_ctx *ctx);
 
-/* -- threads ------------------------------------------------------------------------ */
+/* -- threads -------------------------------------------------------------- */
 
 struct mn_thread *mn_new_thread(struct mn_ctx *ctx,
 				void (*fn)(struct mn_thread *thread));

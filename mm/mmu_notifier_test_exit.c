@@ -18,7 +18,7 @@ static int mn_mm_count(const struct mn_ctx *ctx)
 	return atomic_read(&ctx->mm->mm_count);
 }
 
-/* -- exit, interval notifiers ------------------------------------------------------------ */
+/* -- exit, interval notifiers --------------------------------------------- */
 
 static void exit_calls_subscriptions_with_release(struct kunit *test)
 {
@@ -154,7 +154,7 @@ static void exit_does_not_wait_for_an_invalidation(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mn_calls(sub), 2);
 }
 
-/* -- exit, plain notifiers ----------------------------------------------------------------- */
+/* -- exit, plain notifiers ------------------------------------------------ */
 
 static void exit_releases_each_plain_one_once(struct kunit *test)
 {
@@ -252,7 +252,7 @@ static void exit_waits_for_release_in_unregister(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, plain->flag);
 }
 
-/* -- who may not subscribe --------------------------------------------------------------------- */
+/* -- who may not subscribe ------------------------------------------------ */
 
 /*
  * The core warns of a caller's mistake that a test makes on purpose. The warning goes to
@@ -326,7 +326,7 @@ static void register_refuses_callbacks_that_exclude_each_other(struct kunit *tes
 	KUNIT_EXPECT_EQ(test, mn_mm_count(ctx), count);
 }
 
-/* -- signals ------------------------------------------------------------------------------------ */
+/* -- signals -------------------------------------------------------------- */
 
 /* ret: what insert said; seq: whether the signal was still pending after it. */
 static void insert_signalled(struct mn_thread *thread, int sig)
@@ -413,4 +413,5 @@ static struct kunit_suite mn_exit_suite = {
 	.exit = mn_test_exit,
 	.test_cases = mn_exit_cases,
 };
+
 kunit_test_suite(mn_exit_suite);

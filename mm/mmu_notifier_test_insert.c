@@ -12,7 +12,7 @@
 
 #include "mmu_notifier_test.h"
 
-/* -- insert ------------------------------------------------------------------------ */
+/* -- insert --------------------------------------------------------------- */
 
 struct mn_insert_case {
 	const char *name;
@@ -178,7 +178,7 @@ static void removed_can_be_inserted_elsewhere(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mn_calls(sub), 2);
 }
 
-/* -- insert inside an invalidation -------------------------------------------------- */
+/* -- insert inside an invalidation ---------------------------------------- */
 
 static void born_inside_a_quiet_one_collides(struct kunit *test)
 {
@@ -326,7 +326,7 @@ static void born_in_a_callback_leaves_the_others_called_once(struct kunit *test)
 	KUNIT_EXPECT_LE(test, mn_calls(newborn), 4);
 }
 
-/* -- insert does not wait ------------------------------------------------------------------------------ */
+/* -- insert does not wait ------------------------------------------------- */
 
 static void insert_main(struct mn_thread *thread)
 {
@@ -386,7 +386,7 @@ static void insert_does_not_wait_for_a_callback(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mn_collides(sub));
 }
 
-/* -- remove ------------------------------------------------------------------------------ */
+/* -- remove --------------------------------------------------------------- */
 
 static void remove_does_not_wait_for_another_range(struct kunit *test)
 {
@@ -633,4 +633,5 @@ static struct kunit_suite mn_insert_remove_suite = {
 	.exit = mn_test_exit,
 	.test_cases = mn_insert_remove_cases,
 };
+
 kunit_test_suite(mn_insert_remove_suite);

@@ -25,7 +25,7 @@ void mn_log(struct mn_ctx *ctx, char who, char what)
 	spin_unlock(&ctx->log_lock);
 }
 
-/* -- subscriptions ------------------------------------------------------------ */
+/* -- subscriptions -------------------------------------------------------- */
 
 static struct mn_sub *mn_sub_of(struct mmu_interval_notifier *notifier)
 {
@@ -199,7 +199,7 @@ unsigned long mn_try_read(struct mn_sub *sub)
 	return seq;
 }
 
-/* -- plain notifiers ------------------------------------------------------------ */
+/* -- plain notifiers ------------------------------------------------------ */
 
 static struct mn_plain *plain_of(struct mmu_notifier *notifier)
 {
@@ -207,7 +207,7 @@ static struct mn_plain *plain_of(struct mmu_notifier *notifier)
 }
 
 static int plain_start(struct mmu_notifier *notifier,
-			  const struct mmu_notifier_range *range)
+		       const struct mmu_notifier_range *range)
 {
 	struct mn_plain *plain = plain_of(notifier);
 
@@ -220,7 +220,7 @@ static int plain_start(struct mmu_notifier *notifier,
 }
 
 static void plain_end(struct mmu_notifier *notifier,
-			 const struct mmu_notifier_range *range)
+		      const struct mmu_notifier_range *range)
 {
 	struct mn_plain *plain = plain_of(notifier);
 
@@ -229,7 +229,7 @@ static void plain_end(struct mmu_notifier *notifier,
 }
 
 static int refusing_start(struct mmu_notifier *notifier,
-			     const struct mmu_notifier_range *range)
+			  const struct mmu_notifier_range *range)
 {
 	struct mn_plain *plain = plain_of(notifier);
 	bool blockable = mmu_notifier_range_blockable(range);
@@ -240,7 +240,7 @@ static int refusing_start(struct mmu_notifier *notifier,
 }
 
 static void plain_release(struct mmu_notifier *notifier,
-			     struct mm_struct *mm)
+			  struct mm_struct *mm)
 {
 	struct mn_plain *plain = plain_of(notifier);
 
@@ -257,14 +257,14 @@ static int plain_young(struct mn_plain *plain)
 }
 
 static int plain_range_young(struct mmu_notifier *notifier,
-				struct mm_struct *mm, unsigned long start,
-				unsigned long end)
+			     struct mm_struct *mm, unsigned long start,
+			     unsigned long end)
 {
 	return plain_young(plain_of(notifier));
 }
 
 static int plain_test_young(struct mmu_notifier *notifier,
-			       struct mm_struct *mm, unsigned long address)
+			    struct mm_struct *mm, unsigned long address)
 {
 	return plain_young(plain_of(notifier));
 }
@@ -316,7 +316,7 @@ void mn_unregister(struct mn_plain *plain)
 	mmu_notifier_unregister(&plain->notifier, plain->ctx->mm);
 }
 
-/* -- invalidations ---------------------------------------------------------------- */
+/* -- invalidations -------------------------------------------------------- */
 
 /*
  * One mmap lock for all invalidations that the test's thread has in flight: a reader
@@ -396,7 +396,7 @@ void mn_exit_mm(struct mn_ctx *ctx)
 	mmput(ctx->mm);
 }
 
-/* -- threads ------------------------------------------------------------------------ */
+/* -- threads -------------------------------------------------------------- */
 
 static int mn_thread_main(void *data)
 {
@@ -539,7 +539,7 @@ void mn_expect_returns(struct mn_thread *thread)
 			      "%ps does not return", thread->fn);
 }
 
-/* -- set-up and cleaning up ----------------------------------------------------------- */
+/* -- set-up and cleaning up ----------------------------------------------- */
 
 int mn_test_init(struct kunit *test)
 {

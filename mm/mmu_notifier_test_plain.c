@@ -16,7 +16,7 @@ static int mn_mm_count(const struct mn_ctx *ctx)
 	return atomic_read(&ctx->mm->mm_count);
 }
 
-/* -- invalidations --------------------------------------------------------------------- */
+/* -- invalidations -------------------------------------------------------- */
 
 static void start_and_end_are_called_once(struct kunit *test)
 {
@@ -103,7 +103,7 @@ static void every_callback_is_optional(struct kunit *test)
 	mn_exit_mm(ctx);
 }
 
-/* -- register and unregister ---------------------------------------------------------------- */
+/* -- register and unregister ---------------------------------------------- */
 
 static void registered_pins_the_mm_not_its_users(struct kunit *test)
 {
@@ -217,7 +217,7 @@ static void plain_and_interval_ones_share_an_mm(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&early->ends), 3);
 }
 
-/* -- get and put -------------------------------------------------------------------------------- */
+/* -- get and put ---------------------------------------------------------- */
 
 /* What alloc_notifier of the running test takes, and what it says if there is none. */
 static struct mn_plain *mn_next_plain;
@@ -396,7 +396,7 @@ static void put_after_exit_frees(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, ctx->log, "0x0f");
 }
 
-/* -- the young bit, and the architecture's flushes ------------------------------------------------ */
+/* -- the young bit, and the architecture's flushes ------------------------ */
 
 static void three_youngs(struct mn_ctx *ctx, int a, int b, int c)
 {
@@ -545,4 +545,5 @@ static struct kunit_suite mn_plain_suite = {
 	.exit = mn_test_exit,
 	.test_cases = mn_plain_cases,
 };
+
 kunit_test_suite(mn_plain_suite);

@@ -13,7 +13,7 @@ static bool mn_retry(struct mn_sub *sub, unsigned long seq)
 	return mmu_interval_read_retry(&sub->notifier, seq);
 }
 
-/* -- read_begin, read_retry: alone ------------------------------------------------ */
+/* -- read_begin, read_retry: alone ---------------------------------------- */
 
 static void idle_read_begins_and_succeeds(struct kunit *test)
 {
@@ -175,7 +175,7 @@ static void reader_waits_before_its_callback_is_called(struct kunit *test)
 	mn_expect_returns(first->thread);
 }
 
-/* -- readers that wait ---------------------------------------------------------------- */
+/* -- readers that wait ---------------------------------------------------- */
 
 static void reader_waits_for_the_end(struct kunit *test)
 {
@@ -358,11 +358,15 @@ static void only_those_concerned_are_woken(struct kunit *test)
 	mn_expect_returns(reader_a);
 }
 
-/* -- several in flight, in every order --------------------------------------------------- */
+/* -- several in flight, in every order ------------------------------------ */
 
 static const u8 mn_orders[][3] = {
-	{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
-	{ 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
+	{ 0, 1, 2 },
+	{ 0, 2, 1 },
+	{ 1, 0, 2 },
+	{ 1, 2, 0 },
+	{ 2, 0, 1 },
+	{ 2, 1, 0 },
 };
 
 static void mn_order_desc(const u8 (*order)[3], char *desc)
@@ -546,4 +550,5 @@ static struct kunit_suite mn_read_suite = {
 	.exit = mn_test_exit,
 	.test_cases = mn_read_cases,
 };
+
 kunit_test_suite(mn_read_suite);

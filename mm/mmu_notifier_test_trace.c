@@ -65,27 +65,35 @@ static void mn_probe_end(void *data, const struct mmu_notifier_range *range,
 	atomic_inc(&probe->hits);
 }
 
-/* How the probes of one test come and go: one pair of functions for each event. */
-#define MN_PROBE(event, fn)							\
+/* A pair of functions for each event. */
+#define MN_ATTACH(event, fn)							\
 	static void mn_attach_##event(struct mn_ctx *ctx, struct mn_probe *probe) \
 	{									\
 		memset(probe, 0, sizeof(*probe));				\
 		probe->mm = ctx->mm;						\
 		KUNIT_EXPECT_EQ(ctx->test,					\
 				register_trace_##event(fn, probe), 0);		\
-	}									\
+	}
+
+#define MN_DETACH(event, fn)							\
 	static void mn_detach_##event(struct mn_probe *probe)			\
 	{									\
 		unregister_trace_##event(fn, probe);				\
 		tracepoint_synchronize_unregister();				\
 	}
 
-MN_PROBE(mmu_interval_insert, mn_probe_interval)
-MN_PROBE(mmu_interval_remove, mn_probe_interval)
-MN_PROBE(mmu_interval_wait, mn_probe_interval)
-MN_PROBE(mmu_interval_retry, mn_probe_interval)
-MN_PROBE(mmu_notifier_invalidate_start, mn_probe_start)
-MN_PROBE(mmu_notifier_invalidate_end, mn_probe_end)
+MN_ATTACH(mmu_interval_insert, mn_probe_interval)
+MN_DETACH(mmu_interval_insert, mn_probe_interval)
+MN_ATTACH(mmu_interval_remove, mn_probe_interval)
+MN_DETACH(mmu_interval_remove, mn_probe_interval)
+MN_ATTACH(mmu_interval_wait, mn_probe_interval)
+MN_DETACH(mmu_interval_wait, mn_probe_interval)
+MN_ATTACH(mmu_interval_retry, mn_probe_interval)
+MN_DETACH(mmu_interval_retry, mn_probe_interval)
+MN_ATTACH(mmu_notifier_invalidate_start, mn_probe_start)
+MN_DETACH(mmu_notifier_invalidate_start, mn_probe_start)
+MN_ATTACH(mmu_notifier_invalidate_end, mn_probe_end)
+MN_DETACH(mmu_notifier_invalidate_end, mn_probe_end)
 
 static void expect_hit(struct kunit *test, struct mn_probe *probe, int hits,
 		       unsigned long count)
@@ -351,4 +359,5 @@ static struct kunit_suite mn_trace_suite = {
 	.exit = mn_test_exit,
 	.test_cases = mn_trace_cases,
 };
+
 kunit_test_suite(mn_trace_suite);

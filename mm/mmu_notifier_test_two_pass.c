@@ -12,7 +12,7 @@
 
 #include "mmu_notifier_test.h"
 
-/* -- the order of passes -------------------------------------------------------------- */
+/* -- the order of passes -------------------------------------------------- */
 
 static void second_pass_follows_the_first(struct kunit *test)
 {
@@ -78,7 +78,7 @@ static void one_pass_users_are_called_with_the_first_passes(struct kunit *test)
 	}
 }
 
-/* -- which second passes there are -------------------------------------------------------- */
+/* -- which second passes there are ---------------------------------------- */
 
 static void no_second_pass_for_who_did_all_in_the_first(struct kunit *test)
 {
@@ -188,7 +188,7 @@ static void passes_of_two_invalidations_do_not_mix(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mn_finish_calls(sub, 1), 1);
 }
 
-/* -- readers ---------------------------------------------------------------------------------- */
+/* -- readers -------------------------------------------------------------- */
 
 static void note_collision(struct mn_sub *sub)
 {
@@ -228,7 +228,7 @@ static void remove_waits_for_the_second_pass(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mn_finish_calls(sub, 0), 1);
 }
 
-/* -- refused by an interval notifier ------------------------------------------------------------ */
+/* -- refused by an interval notifier -------------------------------------- */
 
 static const int mn_refusers[] = { 1, 2, 15, 16, 17, 20 };
 
@@ -350,7 +350,7 @@ static void nobody_refuses_what_is_elsewhere(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, ctx->log, "");
 }
 
-/* -- refused, with plain and interval notifiers ----------------------------------------------------- */
+/* -- refused, with plain and interval notifiers --------------------------- */
 
 static void plain_ones_are_not_called_when_an_interval_one_refuses(struct kunit *test)
 {
