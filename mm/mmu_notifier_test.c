@@ -4,6 +4,7 @@
  */
 
 #include <linux/mm.h>
+#include <linux/preempt.h>
 #include <linux/sched/mm.h>
 
 #include "mmu_notifier_test.h"
@@ -194,22 +195,32 @@ static void short_ones_inside_a_long_one_are_found(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mn_calls(late), 1);
 }
 
+static struct mn_sub *mn_insert_into(struct mn_ctx *ctx, struct mm_struct *mm,
+				     unsigned long first, unsigned long end)
+{
+	struct mn_sub *sub = mn_new_sub(ctx);
+	int err;
+
+	err = mmu_interval_notifier_insert(&sub->notifier, mm, first * PAGE_SIZE,
+					   (end - first) * PAGE_SIZE,
+					   &mn_one_pass_ops);
+	sub->inserted = !err;
+	KUNIT_EXPECT_EQ(ctx->test, err, 0);
+	return sub;
+}
+
 static void another_mm_is_not_called(struct kunit *test)
 {
 	struct mn_ctx *ctx = test->priv;
 	struct mm_struct *other = mm_alloc();
 	struct mn_sub *here = mn_insert(ctx, 4, 8);
-	struct mn_sub *there = mn_new_sub(ctx);
 	struct mmu_notifier_range range;
-	int err;
+	struct mn_sub *there;
 
 	KUNIT_EXPECT_NOT_NULL(test, other);
 	if (!other)
 		return;
-	err = mmu_interval_notifier_insert(&there->notifier, other, 0,
-					   8 * PAGE_SIZE, &mn_one_pass_ops);
-	there->inserted = !err;
-	KUNIT_EXPECT_EQ(test, err, 0);
+	there = mn_insert_into(ctx, other, 0, 8);
 
 	mmap_read_lock(other);
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, other, 4 * PAGE_SIZE,
@@ -221,8 +232,7 @@ static void another_mm_is_not_called(struct kunit *test)
 	mmu_notifier_invalidate_range_end(&range);
 	mmap_read_unlock(other);
 
-	if (!err)
-		mn_remove(there);
+	mn_remove(there);
 	mmput(other);
 }
 
@@ -230,24 +240,33 @@ static void born_in_one_mm_does_not_collide_with_another(struct kunit *test)
 {
 	struct mn_ctx *ctx = test->priv;
 	struct mm_struct *other = mm_alloc();
-	struct mn_sub *there;
+	struct mmu_notifier_range range;
+	struct mn_sub *there, *again;
 	struct mn_inv *inv;
-	int err;
 
 	KUNIT_EXPECT_NOT_NULL(test, other);
 	if (!other)
 		return;
 	mn_enable(ctx);
+	there = mn_insert_into(ctx, other, 0, 8);
+
+	/* Both mms have something quiet in flight in the same bucket, a CPU's. */
+	migrate_disable();
+	down_read_non_owner(&other->mmap_lock);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, other, 8 * PAGE_SIZE,
+				12 * PAGE_SIZE);
+	mmu_notifier_invalidate_range_start(&range);
 	inv = mn_start(ctx, 4, 8);
-	there = mn_new_sub(ctx);
-	err = mmu_interval_notifier_insert(&there->notifier, other, 0,
-					   8 * PAGE_SIZE, &mn_one_pass_ops);
-	there->inserted = !err;
-	KUNIT_EXPECT_EQ(test, err, 0);
+	migrate_enable();
+
+	again = mn_insert_into(ctx, other, 4, 8);
 	KUNIT_EXPECT_FALSE(test, mn_collides(there));
+	KUNIT_EXPECT_FALSE(test, mn_collides(again));
 	mn_end(inv);
-	if (!err)
-		mn_remove(there);
+	mmu_notifier_invalidate_range_end(&range);
+	up_read_non_owner(&other->mmap_lock);
+	mn_remove(again);
+	mn_remove(there);
 	mmput(other);
 }
 
@@ -304,12 +323,12 @@ static void one_invalidation_has_one_number(struct kunit *test)
  */
 static void born_and_read_between_batches(struct mn_sub *sub)
 {
-	mn_insert_sub(sub->other, 30, 60);
+	mn_expect_returns(mn_insert_thread(sub->other, 30, 60));
 	/* A number that somebody will call it with is no number to begin with. */
 	sub->flag = mmu_interval_check_retry(&sub->other->notifier, sub->cur_seq);
 	sub->thread = mn_read_thread(sub->other);
 	KUNIT_EXPECT_TRUE(sub->ctx->test, mn_sleeps(sub->thread));
-	sub->inv = mn_start(sub->ctx, 50, 51);
+	mn_in_flight_thread(sub->signals, 50, 51, nr_cpu_ids, nr_cpu_ids);
 }
 
 static void number_of_a_newborn_is_nobodys(struct kunit *test)
@@ -324,6 +343,7 @@ static void number_of_a_newborn_is_nobodys(struct kunit *test)
 	newborn = mn_new_sub(ctx);
 	first = &ctx->subs[0];
 	first->other = newborn;
+	first->signals = mn_new_sub(ctx);
 	first->in_callback = born_and_read_between_batches;
 
 	inv = mn_start(ctx, 0, 40);
@@ -333,7 +353,7 @@ static void number_of_a_newborn_is_nobodys(struct kunit *test)
 	/* The other one is in flight and has called it since the read began. */
 	KUNIT_EXPECT_TRUE(test, mmu_interval_read_retry(&newborn->notifier,
 							first->thread->seq));
-	mn_end(first->inv);
+	complete(&first->signals->gate);
 }
 
 /* Everything that compares numbers, on both sides of the wrap and over it. */

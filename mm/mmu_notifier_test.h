@@ -52,8 +52,8 @@ struct mn_finish {
  * @entered: completed by mn_block()
  * @gate: what mn_block() waits for
  * @other: for @in_callback and @in_finish
+ * @signals: for @in_callback: another, of which the completions only are used
  * @thread: for @in_callback
- * @inv: for @in_callback
  * @calls: of the callback, refused ones included
  * @seen: the range of the last call
  * @cur_seq: of the last call
@@ -74,8 +74,8 @@ struct mn_sub {
 	struct completion entered;
 	struct completion gate;
 	struct mn_sub *other;
+	struct mn_sub *signals;
 	struct mn_thread *thread;
-	struct mn_inv *inv;
 	atomic_t calls;
 	struct mmu_notifier_range seen;
 	unsigned long cur_seq;
@@ -138,6 +138,8 @@ struct mn_inv {
  * @seq: what read_begin returned
  * @first: page
  * @end: page
+ * @start_cpu: where to start an invalidation; nr_cpu_ids: anywhere
+ * @end_cpu: where to end it
  * @ret: what @fn's call returned
  */
 struct mn_thread {
@@ -152,6 +154,8 @@ struct mn_thread {
 	unsigned long seq;
 	unsigned long first;
 	unsigned long end;
+	unsigned int start_cpu;
+	unsigned int end_cpu;
 	int ret;
 };
 
@@ -258,8 +262,13 @@ struct mn_thread *mn_new_thread(struct mn_ctx *ctx,
 struct mn_thread *mn_go(struct mn_thread *thread);
 struct mn_thread *mn_read_thread(struct mn_sub *sub);
 struct mn_thread *mn_remove_thread(struct mn_sub *sub);
+struct mn_thread *mn_insert_thread(struct mn_sub *sub, unsigned long first,
+				   unsigned long end);
 struct mn_thread *mn_invalidate_thread(struct mn_ctx *ctx, unsigned long first,
 				       unsigned long end);
+struct mn_thread *mn_in_flight_thread(struct mn_sub *sub, unsigned long first,
+				      unsigned long end, unsigned int start_cpu,
+				      unsigned int end_cpu);
 bool mn_sleeps(struct mn_thread *thread);
 bool mn_sleeps_on(struct mn_thread *thread);
 bool mn_returns(struct mn_thread *thread);

@@ -293,6 +293,68 @@ static void insert_refuses_an_mm_without_users(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mn_mm_count(ctx), count);
 }
 
+static void register_refuses_an_mm_without_users(struct kunit *test)
+{
+	struct mn_ctx *ctx = test->priv;
+	struct mn_plain *plain = mn_new_plain(ctx, &mn_plain_ops);
+	struct mn_sub *sub = mn_new_sub(ctx);
+	int level, err;
+
+	if (panic_on_warn)
+		kunit_skip(test, "panic_on_warn is set");
+	/* Nothing subscribed while it lived. */
+	mn_exit_mm(ctx);
+	level = mn_silence_console();
+	err = mmu_notifier_register(&plain->notifier, ctx->mm);
+	plain->registered = !err;
+	KUNIT_EXPECT_EQ(test, err, -EINVAL);
+	err = mmu_interval_notifier_insert(&sub->notifier, ctx->mm, 0, PAGE_SIZE,
+					   &mn_one_pass_ops);
+	sub->inserted = !err;
+	KUNIT_EXPECT_EQ(test, err, -EINVAL);
+	mn_restore_console(level);
+	KUNIT_EXPECT_EQ(test, mn_mm_count(ctx), 1);
+}
+
+static bool mn_no_invalidate_start(struct mmu_interval_notifier *notifier,
+				   const struct mmu_notifier_range *range,
+				   unsigned long cur_seq,
+				   struct mmu_interval_notifier_finish **finish)
+{
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops mn_empty_ops = {};
+static const struct mmu_interval_notifier_ops mn_unfinished_ops = {
+	.invalidate_start = mn_no_invalidate_start,
+};
+
+static void insert_refuses_callbacks_that_are_not_enough(struct kunit *test)
+{
+	static const struct mmu_interval_notifier_ops *const ops[] = {
+		&mn_empty_ops,
+		&mn_unfinished_ops,
+	};
+	struct mn_ctx *ctx = test->priv;
+	int count = mn_mm_count(ctx);
+	unsigned int i;
+
+	if (panic_on_warn)
+		kunit_skip(test, "panic_on_warn is set");
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct mn_sub *sub = mn_new_sub(ctx);
+		int level = mn_silence_console();
+		int err;
+
+		err = mmu_interval_notifier_insert(&sub->notifier, ctx->mm, 0,
+						   PAGE_SIZE, ops[i]);
+		mn_restore_console(level);
+		sub->inserted = !err;
+		KUNIT_EXPECT_EQ(test, err, -EINVAL);
+	}
+	KUNIT_EXPECT_EQ(test, mn_mm_count(ctx), count);
+}
+
 static void mn_no_flush(struct mmu_notifier *notifier, struct mm_struct *mm,
 			unsigned long start, unsigned long end)
 {
@@ -401,6 +463,8 @@ static struct kunit_case mn_exit_cases[] = {
 	KUNIT_CASE(unregister_waits_for_release_in_exit),
 	KUNIT_CASE(exit_waits_for_release_in_unregister),
 	KUNIT_CASE(insert_refuses_an_mm_without_users),
+	KUNIT_CASE(register_refuses_an_mm_without_users),
+	KUNIT_CASE(insert_refuses_callbacks_that_are_not_enough),
 	KUNIT_CASE(register_refuses_callbacks_that_exclude_each_other),
 	KUNIT_CASE(first_insert_succeeds_with_a_signal_pending),
 	KUNIT_CASE(first_insert_of_who_is_being_killed_is_interrupted),

@@ -7,6 +7,7 @@
  * has to guess how long a wait is long enough.
  */
 
+#include <linux/cpumask.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
@@ -283,9 +284,36 @@ static void second_born_inside_the_same_one_collides(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mn_collides(second));
 }
 
+/* Wherever it is noted as quiet, and wherever it ends. */
+static void born_inside_one_of_any_cpu_collides(struct kunit *test)
+{
+	struct mn_ctx *ctx = test->priv;
+	unsigned int cpu;
+
+	mn_enable(ctx);
+	for_each_online_cpu(cpu) {
+		unsigned int next = cpumask_next(cpu, cpu_online_mask);
+		struct mn_sub *signals = mn_new_sub(ctx);
+		struct mn_thread *thread;
+		struct mn_sub *sub;
+
+		if (ctx->nr_subs > MN_SUBS / 2)
+			break;
+		if (next >= nr_cpu_ids)
+			next = cpumask_first(cpu_online_mask);
+		thread = mn_in_flight_thread(signals, 4, 8, cpu, next);
+		sub = mn_insert(ctx, 4, 8);
+		KUNIT_EXPECT_TRUE_MSG(test, mn_collides(sub), "CPU %u", cpu);
+		complete(&signals->gate);
+		mn_expect_returns(thread);
+		KUNIT_EXPECT_FALSE_MSG(test, mn_collides(sub), "CPU %u", cpu);
+		mn_remove(sub);
+	}
+}
+
 static void insert_other(struct mn_sub *sub)
 {
-	mn_insert_sub(sub->other, 4, 60);
+	mn_expect_returns(mn_insert_thread(sub->other, 4, 60));
 	sub->flag = mn_collides(sub->other);
 	sub->in_callback = NULL;
 }
@@ -328,37 +356,16 @@ static void born_in_a_callback_leaves_the_others_called_once(struct kunit *test)
 
 /* -- insert does not wait ------------------------------------------------- */
 
-static void insert_main(struct mn_thread *thread)
-{
-	struct mn_sub *sub = thread->sub;
-
-	thread->ret = mmu_interval_notifier_insert(&sub->notifier, sub->ctx->mm,
-						   4 * PAGE_SIZE, PAGE_SIZE,
-						   &mn_one_pass_ops);
-}
-
-static struct mn_thread *mn_insert_thread(struct mn_sub *sub)
-{
-	struct mn_thread *thread = mn_new_thread(sub->ctx, insert_main);
-
-	thread->sub = sub;
-	return mn_go(thread);
-}
-
 static void insert_does_not_wait_for_collisions(struct kunit *test)
 {
 	struct mn_ctx *ctx = test->priv;
 	struct mn_sub *sub = mn_new_sub(ctx);
 	struct mn_inv *quiet, *colliding;
-	struct mn_thread *thread;
 
 	mn_insert(ctx, 4, 8);
 	quiet = mn_start(ctx, 20, 30);
 	colliding = mn_start(ctx, 4, 8);
-	thread = mn_insert_thread(sub);
-	mn_expect_returns(thread);
-	sub->inserted = !thread->ret;
-	KUNIT_EXPECT_EQ(test, thread->ret, 0);
+	mn_expect_returns(mn_insert_thread(sub, 4, 5));
 	/* Done, not put off: the next one calls it already. */
 	mn_invalidate(ctx, 4, 5);
 	KUNIT_EXPECT_EQ(test, mn_calls(sub), 1);
@@ -371,15 +378,12 @@ static void insert_does_not_wait_for_a_callback(struct kunit *test)
 	struct mn_ctx *ctx = test->priv;
 	struct mn_sub *busy = mn_insert(ctx, 4, 8);
 	struct mn_sub *sub = mn_new_sub(ctx);
-	struct mn_thread *invalidation, *thread;
+	struct mn_thread *invalidation;
 
 	busy->in_callback = mn_block;
 	invalidation = mn_invalidate_thread(ctx, 4, 8);
 	KUNIT_EXPECT_TRUE(test, mn_happens(&busy->entered));
-	thread = mn_insert_thread(sub);
-	mn_expect_returns(thread);
-	sub->inserted = !thread->ret;
-	KUNIT_EXPECT_EQ(test, thread->ret, 0);
+	mn_expect_returns(mn_insert_thread(sub, 4, 5));
 	KUNIT_EXPECT_TRUE(test, mn_collides(sub));
 	complete(&busy->gate);
 	mn_expect_returns(invalidation);
@@ -609,6 +613,7 @@ static struct kunit_case mn_insert_remove_cases[] = {
 	KUNIT_CASE(born_inside_several_collides_until_the_last_ends),
 	KUNIT_CASE(born_inside_is_called_for_the_next_one),
 	KUNIT_CASE(second_born_inside_the_same_one_collides),
+	KUNIT_CASE(born_inside_one_of_any_cpu_collides),
 	KUNIT_CASE(born_in_a_callback_collides),
 	KUNIT_CASE(born_in_a_callback_leaves_the_others_called_once),
 	KUNIT_CASE(insert_does_not_wait_for_collisions),

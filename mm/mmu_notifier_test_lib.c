@@ -3,6 +3,7 @@
  * What the KUnit suites of the notifier core share; see mmu_notifier_test.h.
  */
 
+#include <linux/cpumask.h>
 #include <linux/ctype.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -148,6 +149,8 @@ struct mn_sub *mn_insert_two_pass(struct mn_ctx *ctx, unsigned long first,
 
 void mn_remove(struct mn_sub *sub)
 {
+	if (!sub->inserted)
+		return;
 	mn_expect_returns(mn_remove_thread(sub));
 }
 
@@ -319,8 +322,9 @@ void mn_unregister(struct mn_plain *plain)
 /* -- invalidations -------------------------------------------------------- */
 
 /*
- * One mmap lock for all invalidations that the test's thread has in flight: a reader
- * of the lock must not take it twice.
+ * One mmap lock for all invalidations that the test's thread has in flight, which shuts
+ * out the first subscriber of an mm, as it should. Not told to lockdep: what the same
+ * thread does next stands for other threads, and may say that it might take the lock.
  */
 static struct mn_inv *mn_new_inv(struct mn_ctx *ctx, unsigned long start,
 				 unsigned long end)
@@ -333,7 +337,7 @@ static struct mn_inv *mn_new_inv(struct mn_ctx *ctx, unsigned long start,
 	inv->ctx = ctx;
 	inv->in_flight = true;
 	if (!ctx->nr_in_flight++)
-		mmap_read_lock(ctx->mm);
+		down_read_non_owner(&ctx->mm->mmap_lock);
 	mmu_notifier_range_init(&inv->range, MMU_NOTIFY_CLEAR, 0, ctx->mm, start,
 				end);
 	return inv;
@@ -343,7 +347,7 @@ static void mn_old_inv(struct mn_inv *inv)
 {
 	inv->in_flight = false;
 	if (!--inv->ctx->nr_in_flight)
-		mmap_read_unlock(inv->ctx->mm);
+		up_read_non_owner(&inv->ctx->mm->mmap_lock);
 }
 
 struct mn_inv *mn_start_bytes(struct mn_ctx *ctx, unsigned long start,
@@ -420,6 +424,8 @@ struct mn_thread *mn_new_thread(struct mn_ctx *ctx,
 	memset(thread, 0, sizeof(*thread));
 	thread->ctx = ctx;
 	thread->fn = fn;
+	thread->start_cpu = nr_cpu_ids;
+	thread->end_cpu = nr_cpu_ids;
 	init_completion(&thread->started);
 	init_completion(&thread->done);
 	return thread;
@@ -471,16 +477,47 @@ struct mn_thread *mn_remove_thread(struct mn_sub *sub)
 	return mn_go(thread);
 }
 
+static void mn_insert_main(struct mn_thread *thread)
+{
+	struct mn_sub *sub = thread->sub;
+
+	mn_insert_sub(sub, thread->first, thread->end);
+}
+
+/* A thread that inserts a subscription: from a callback, as that must not do it itself. */
+struct mn_thread *mn_insert_thread(struct mn_sub *sub, unsigned long first,
+				   unsigned long end)
+{
+	struct mn_thread *thread = mn_new_thread(sub->ctx, mn_insert_main);
+
+	thread->sub = sub;
+	thread->first = first;
+	thread->end = end;
+	return mn_go(thread);
+}
+
+static void mn_go_to_cpu(unsigned int cpu)
+{
+	if (cpu < nr_cpu_ids)
+		set_cpus_allowed_ptr(current, cpumask_of(cpu));
+}
+
 static void mn_invalidate_main(struct mn_thread *thread)
 {
 	struct mm_struct *mm = thread->ctx->mm;
 	struct mmu_notifier_range range;
 
+	mn_go_to_cpu(thread->start_cpu);
 	mmap_read_lock(mm);
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, mm,
 				thread->first * PAGE_SIZE,
 				thread->end * PAGE_SIZE);
 	mmu_notifier_invalidate_range_start(&range);
+	if (thread->sub) {
+		complete(&thread->sub->entered);
+		mn_happens(&thread->sub->gate);
+	}
+	mn_go_to_cpu(thread->end_cpu);
 	mmu_notifier_invalidate_range_end(&range);
 	mmap_read_unlock(mm);
 }
@@ -494,6 +531,26 @@ struct mn_thread *mn_invalidate_thread(struct mn_ctx *ctx, unsigned long first,
 	thread->first = first;
 	thread->end = end;
 	return mn_go(thread);
+}
+
+/*
+ * A thread with an invalidation in flight, until the gate of the sub is opened (which
+ * is not necessarily inserted). Starts and ends on these CPUs; nr_cpu_ids: on any.
+ */
+struct mn_thread *mn_in_flight_thread(struct mn_sub *sub, unsigned long first,
+				      unsigned long end, unsigned int start_cpu,
+				      unsigned int end_cpu)
+{
+	struct mn_thread *thread = mn_new_thread(sub->ctx, mn_invalidate_main);
+
+	thread->sub = sub;
+	thread->first = first;
+	thread->end = end;
+	thread->start_cpu = start_cpu;
+	thread->end_cpu = end_cpu;
+	mn_go(thread);
+	KUNIT_EXPECT_TRUE(sub->ctx->test, mn_happens(&sub->entered));
+	return thread;
 }
 
 /*
