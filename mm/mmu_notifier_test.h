@@ -21,13 +21,15 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 
-/* Ends a hang, never measures. */
+/* Ends a hang, never measures: no correct core comes near it, however busy the host. */
 #define MN_LIMIT (20 * HZ)
 
+/* As many as the greediest test needs: subscriptions for three batches of the core ... */
 #define MN_SUBS 48
 #define MN_PLAINS 4
 #define MN_INVS 8
 #define MN_THREADS 12
+/* ... and two passes of these. */
 #define MN_LOG 128
 
 struct mn_ctx;
