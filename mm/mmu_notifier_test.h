@@ -27,7 +27,7 @@
 /* As many as the greediest test needs: subscriptions for three batches of the core ... */
 #define MN_SUBS 48
 #define MN_PLAINS 4
-#define MN_INVS 8
+#define MN_INVS 24
 #define MN_THREADS 12
 /* ... and two passes of these. */
 #define MN_LOG 128

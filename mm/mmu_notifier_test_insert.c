@@ -9,6 +9,7 @@
 
 #include <linux/cpumask.h>
 #include <linux/mm.h>
+#include <linux/preempt.h>
 #include <linux/sched/mm.h>
 
 #include "mmu_notifier_test.h"
@@ -309,6 +310,35 @@ static void born_inside_one_of_any_cpu_collides(struct kunit *test)
 		KUNIT_EXPECT_FALSE_MSG(test, mn_collides(sub), "CPU %u", cpu);
 		mn_remove(sub);
 	}
+}
+
+/* More than the core has room for, wherever it notes what is quiet. */
+static void born_inside_one_of_many_collides_with_that_one(struct kunit *test)
+{
+	struct mn_ctx *ctx = test->priv;
+	struct mn_sub *sub[20], *apart;
+	struct mn_inv *inv[20];
+	unsigned int i, j;
+
+	mn_enable(ctx);
+	migrate_disable();
+	for (i = 0; i < 20; i++)
+		inv[i] = mn_start(ctx, 4 * i, 4 * i + 3);
+	migrate_enable();
+	apart = mn_insert(ctx, 3, 4);
+	KUNIT_EXPECT_FALSE(test, mn_collides(apart));
+	mn_expect_returns(mn_read_thread(apart));
+	for (i = 0; i < 20; i++)
+		sub[i] = mn_insert(ctx, 4 * i + 2, 4 * i + 4);
+
+	/* 7 and 20 have no divisor in common: one after the other, in disorder. */
+	for (i = 0; i < 20; i++) {
+		for (j = 0; j < 20; j++)
+			KUNIT_EXPECT_EQ_MSG(test, mn_collides(sub[j * 7 % 20]),
+					    j >= i, "%u ended, %u", i, j * 7 % 20);
+		mn_end(inv[i * 7 % 20]);
+	}
+	KUNIT_EXPECT_STREQ(test, ctx->log, "");
 }
 
 static void insert_other(struct mn_sub *sub)
@@ -614,6 +644,7 @@ static struct kunit_case mn_insert_remove_cases[] = {
 	KUNIT_CASE(born_inside_is_called_for_the_next_one),
 	KUNIT_CASE(second_born_inside_the_same_one_collides),
 	KUNIT_CASE(born_inside_one_of_any_cpu_collides),
+	KUNIT_CASE(born_inside_one_of_many_collides_with_that_one),
 	KUNIT_CASE(born_in_a_callback_collides),
 	KUNIT_CASE(born_in_a_callback_leaves_the_others_called_once),
 	KUNIT_CASE(insert_does_not_wait_for_collisions),

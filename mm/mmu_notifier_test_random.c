@@ -12,7 +12,7 @@
 
 #define MN_STEPS 3000
 /* Small, so that borders meet. In bytes, as nothing here knows of pages. */
-#define MN_SPACE 64
+#define MN_SPACE 256
 
 /**
  * struct mn_walk - the walk
@@ -58,7 +58,7 @@ static void walk_insert_or_remove(struct mn_walk *walk, unsigned int nr_subs)
 	if (!sub->inserted) {
 		sub->inserted = !mmu_interval_notifier_insert(&sub->notifier,
 							      walk->ctx->mm, start,
-							      1 + mn_random(walk, 8),
+							      1 + mn_random(walk, 16),
 							      &mn_one_pass_ops);
 		KUNIT_EXPECT_TRUE(walk->ctx->test, sub->inserted);
 	} else if (!model_collides(walk, sub)) {
@@ -77,7 +77,7 @@ static void walk_start_or_end(struct mn_walk *walk, unsigned int nr_subs)
 		*inv = NULL;
 		return;
 	}
-	*inv = mn_start_bytes(walk->ctx, start, start + 1 + mn_random(walk, 8));
+	*inv = mn_start_bytes(walk->ctx, start, start + 1 + mn_random(walk, 16));
 	for (i = 0; i < nr_subs; i++) {
 		struct mn_sub *sub = &walk->ctx->subs[i];
 
