@@ -55,16 +55,6 @@ static void called_once_if_range_overlaps(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mn_collides(sub));
 }
 
-static void nobody_is_called_without_a_subscription(struct kunit *test)
-{
-	struct mn_ctx *ctx = test->priv;
-
-	mn_invalidate(ctx, 0, 16);
-	mn_enable(ctx);
-	mn_invalidate(ctx, 0, 16);
-	KUNIT_EXPECT_STREQ(test, ctx->log, "");
-}
-
 static void callback_sees_the_range(struct kunit *test)
 {
 	struct mn_ctx *ctx = test->priv;
@@ -247,7 +237,6 @@ static void born_in_one_mm_does_not_collide_with_another(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, other);
 	if (!other)
 		return;
-	mn_enable(ctx);
 	there = mn_insert_into(ctx, other, 0, 8);
 
 	/* Both mms have something quiet in flight in the same bucket, a CPU's. */
@@ -394,7 +383,6 @@ static void born_at_the_wrap_is_free(struct kunit *test)
 	struct mn_ctx *ctx = test->priv;
 	unsigned long last;
 
-	mn_enable(ctx);
 	for (last = ULONG_MAX - 2; last != 5; last += 2) {
 		struct mn_sub *sub;
 		unsigned long seq;
@@ -429,7 +417,6 @@ static void removed_over_the_wrap_is_not_called(struct kunit *test)
 
 static struct kunit_case mn_call_cases[] = {
 	KUNIT_CASE_PARAM(called_once_if_range_overlaps, mn_overlap_gen_params),
-	KUNIT_CASE(nobody_is_called_without_a_subscription),
 	KUNIT_CASE(callback_sees_the_range),
 	KUNIT_CASE(callback_sees_event_and_owner),
 	KUNIT_CASE(callback_sees_that_it_may_not_sleep),

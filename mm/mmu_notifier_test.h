@@ -200,6 +200,7 @@ struct mn_ctx {
 };
 
 int mn_test_init(struct kunit *test);
+int mn_test_init_fresh(struct kunit *test);
 void mn_test_exit(struct kunit *test);
 void mn_log(struct mn_ctx *ctx, char who, char what);
 
@@ -216,6 +217,7 @@ struct mn_sub *mn_insert_two_pass(struct mn_ctx *ctx, unsigned long first,
 				  unsigned long end);
 void mn_remove(struct mn_sub *sub);
 void mn_enable(struct mn_ctx *ctx);
+void mn_warm_up(struct mn_ctx *ctx);
 void mn_set_seq(struct mn_ctx *ctx, unsigned long seq);
 void mn_block(struct mn_sub *sub);
 bool mn_collides(struct mn_sub *sub);

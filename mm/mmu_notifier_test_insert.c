@@ -118,28 +118,6 @@ static void subscriptions_at_both_ends_are_called(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mn_calls(high), 1);
 }
 
-static void insert_locked_works_under_the_mmap_lock(struct kunit *test)
-{
-	struct mn_ctx *ctx = test->priv;
-	unsigned int i;
-
-	/* The first of an mm, and one more. */
-	for (i = 0; i < 2; i++) {
-		struct mn_sub *sub = mn_new_sub(ctx);
-		int err;
-
-		mmap_write_lock(ctx->mm);
-		err = mmu_interval_notifier_insert_locked(&sub->notifier, ctx->mm,
-							  4 * PAGE_SIZE, PAGE_SIZE,
-							  &mn_one_pass_ops);
-		mmap_write_unlock(ctx->mm);
-		sub->inserted = !err;
-		KUNIT_EXPECT_EQ(test, err, 0);
-		mn_invalidate(ctx, 4, 5);
-		KUNIT_EXPECT_EQ(test, mn_calls(sub), 1);
-	}
-}
-
 static void insert_locked_refuses_a_bad_length(struct kunit *test)
 {
 	struct mn_ctx *ctx = test->priv;
@@ -188,7 +166,6 @@ static void born_inside_a_quiet_one_collides(struct kunit *test)
 	struct mn_sub *sub;
 	struct mn_inv *inv;
 
-	mn_enable(ctx);
 	inv = mn_start(ctx, 4, 8);
 	sub = mn_insert(ctx, 6, 10);
 	KUNIT_EXPECT_TRUE(test, mn_collides(sub));
@@ -219,7 +196,6 @@ static void born_beside_an_invalidation_is_free(struct kunit *test)
 	struct mn_sub *quiet, *colliding;
 	struct mn_inv *inv;
 
-	mn_enable(ctx);
 	inv = mn_start(ctx, 4, 8);
 	quiet = mn_insert(ctx, 8, 10);
 	KUNIT_EXPECT_FALSE(test, mn_collides(quiet));
@@ -237,7 +213,6 @@ static void born_inside_several_collides_until_the_last_ends(struct kunit *test)
 	struct mn_inv *inv[3];
 	struct mn_sub *sub;
 
-	mn_enable(ctx);
 	inv[0] = mn_start(ctx, 4, 8);
 	inv[1] = mn_start(ctx, 0, 5);
 	inv[2] = mn_start(ctx, 7, 20);
@@ -257,7 +232,6 @@ static void born_inside_is_called_for_the_next_one(struct kunit *test)
 	struct mn_inv *inv, *next;
 	struct mn_sub *sub;
 
-	mn_enable(ctx);
 	inv = mn_start(ctx, 4, 8);
 	sub = mn_insert(ctx, 4, 8);
 	next = mn_start(ctx, 5, 6);
@@ -274,7 +248,6 @@ static void second_born_inside_the_same_one_collides(struct kunit *test)
 	struct mn_sub *first, *second;
 	struct mn_inv *inv;
 
-	mn_enable(ctx);
 	inv = mn_start(ctx, 4, 8);
 	first = mn_insert(ctx, 4, 8);
 	second = mn_insert(ctx, 7, 9);
@@ -291,7 +264,6 @@ static void born_inside_one_of_any_cpu_collides(struct kunit *test)
 	struct mn_ctx *ctx = test->priv;
 	unsigned int cpu;
 
-	mn_enable(ctx);
 	for_each_online_cpu(cpu) {
 		unsigned int next = cpumask_next(cpu, cpu_online_mask);
 		struct mn_sub *signals = mn_new_sub(ctx);
@@ -320,7 +292,6 @@ static void born_inside_one_of_many_collides_with_that_one(struct kunit *test)
 	struct mn_inv *inv[20];
 	unsigned int i, j;
 
-	mn_enable(ctx);
 	migrate_disable();
 	for (i = 0; i < 20; i++)
 		inv[i] = mn_start(ctx, 4 * i, 4 * i + 3);
@@ -469,7 +440,6 @@ static void newborn_can_be_removed_at_the_end_of_its_collision(struct kunit *tes
 	struct mn_sub *sub;
 	struct mn_inv *inv;
 
-	mn_enable(ctx);
 	inv = mn_start(ctx, 4, 8);
 	sub = mn_insert(ctx, 4, 8);
 	remover = mn_remove_thread(sub);
@@ -633,7 +603,6 @@ static struct kunit_case mn_insert_remove_cases[] = {
 	KUNIT_CASE(refused_insert_is_not_called),
 	KUNIT_CASE(single_byte_subscription_is_called_for_that_byte),
 	KUNIT_CASE(subscriptions_at_both_ends_are_called),
-	KUNIT_CASE(insert_locked_works_under_the_mmap_lock),
 	KUNIT_CASE(insert_locked_refuses_a_bad_length),
 	KUNIT_CASE(removed_is_not_called),
 	KUNIT_CASE(removed_can_be_inserted_elsewhere),

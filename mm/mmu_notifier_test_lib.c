@@ -164,6 +164,25 @@ void mn_enable(struct mn_ctx *ctx)
 	mn_remove(sub);
 }
 
+/* The first invalidation of an mm on a CPU is not noted as quiet, the next ones are. */
+void mn_warm_up(struct mn_ctx *ctx)
+{
+	cpumask_var_t saved;
+	unsigned int cpu;
+
+	if (!alloc_cpumask_var(&saved, GFP_KERNEL)) {
+		KUNIT_FAIL(ctx->test, "no memory for a CPU mask");
+		return;
+	}
+	cpumask_copy(saved, current->cpus_ptr);
+	for_each_online_cpu(cpu) {
+		set_cpus_allowed_ptr(current, cpumask_of(cpu));
+		mn_invalidate(ctx, 0, 1);
+	}
+	set_cpus_allowed_ptr(current, saved);
+	free_cpumask_var(saved);
+}
+
 /*
  * Let seq (odd) be the last number that an invalidation got. Nothing is in flight. The
  * wrap would be 2^63 collisions away otherwise.
@@ -598,7 +617,8 @@ void mn_expect_returns(struct mn_thread *thread)
 
 /* -- set-up and cleaning up ----------------------------------------------- */
 
-int mn_test_init(struct kunit *test)
+/* An mm that has not seen a subscriber. */
+int mn_test_init_fresh(struct kunit *test)
 {
 	struct mn_ctx *ctx;
 
@@ -615,6 +635,18 @@ int mn_test_init(struct kunit *test)
 	ctx->test = test;
 	spin_lock_init(&ctx->log_lock);
 	test->priv = ctx;
+	return 0;
+}
+
+/* An mm that has had one, on which invalidations can be quiet. */
+int mn_test_init(struct kunit *test)
+{
+	int err = mn_test_init_fresh(test);
+
+	if (err)
+		return err;
+	mn_enable(test->priv);
+	mn_warm_up(test->priv);
 	return 0;
 }
 

@@ -541,7 +541,7 @@ static struct kunit_case mn_plain_cases[] = {
 
 static struct kunit_suite mn_plain_suite = {
 	.name = "mmu_notifier_plain",
-	.init = mn_test_init,
+	.init = mn_test_init_fresh,
 	.exit = mn_test_exit,
 	.test_cases = mn_plain_cases,
 };

@@ -101,18 +101,27 @@ static unsigned int walk_compare(struct mn_walk *walk, unsigned int nr_subs)
 	return i;
 }
 
-static const unsigned int mn_crowds[] = { 1, 4, 16, 45 };
+struct mn_walk_case {
+	const char *name;
+	unsigned int nr_subs;
+	bool warm;
+};
 
-static void mn_crowd_desc(const unsigned int *n, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u subscriptions", *n);
-}
+static const struct mn_walk_case mn_walk_cases[] = {
+	{ "1 subscription", 1, true },
+	{ "4 subscriptions", 4, true },
+	{ "16 subscriptions", 16, true },
+	{ "45 subscriptions", 45, true },
+	{ "4 subscriptions, fresh mm", 4, false },
+	{ "45 subscriptions, fresh mm", 45, false },
+};
 
-KUNIT_ARRAY_PARAM(mn_crowd, mn_crowds, mn_crowd_desc);
+KUNIT_ARRAY_PARAM_DESC(mn_walk, mn_walk_cases, name);
 
 static void random_walk_is_as_the_model_says(struct kunit *test)
 {
-	const unsigned int nr_subs = *(const unsigned int *)test->param_value;
+	const struct mn_walk_case *c = test->param_value;
+	const unsigned int nr_subs = c->nr_subs;
 	struct mn_ctx *ctx = test->priv;
 	struct mn_walk *walk;
 	unsigned int i, step, wrong = nr_subs;
@@ -124,6 +133,8 @@ static void random_walk_is_as_the_model_says(struct kunit *test)
 	walk->ctx = ctx;
 	prandom_seed_state(&walk->rnd, nr_subs);
 	mn_enable(ctx);
+	if (c->warm)
+		mn_warm_up(ctx);
 	for (i = 0; i < nr_subs; i++)
 		mn_new_sub(ctx);
 
@@ -144,13 +155,13 @@ static void random_walk_is_as_the_model_says(struct kunit *test)
 }
 
 static struct kunit_case mn_random_cases[] = {
-	KUNIT_CASE_PARAM(random_walk_is_as_the_model_says, mn_crowd_gen_params),
+	KUNIT_CASE_PARAM(random_walk_is_as_the_model_says, mn_walk_gen_params),
 	{}
 };
 
 static struct kunit_suite mn_random_suite = {
 	.name = "mmu_notifier_random",
-	.init = mn_test_init,
+	.init = mn_test_init_fresh,
 	.exit = mn_test_exit,
 	.test_cases = mn_random_cases,
 };

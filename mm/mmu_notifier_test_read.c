@@ -197,7 +197,6 @@ static void newborn_reader_waits_for_the_end(struct kunit *test)
 	struct mn_sub *sub;
 	struct mn_inv *inv;
 
-	mn_enable(ctx);
 	inv = mn_start(ctx, 4, 8);
 	sub = mn_insert(ctx, 4, 5);
 	reader = mn_read_thread(sub);
@@ -443,7 +442,6 @@ static void promoted_ones_end_in_every_order(struct kunit *test)
 	struct mn_inv *inv[3];
 	unsigned int i;
 
-	mn_enable(ctx);
 	start_three(ctx, inv);
 	insert_three(ctx, sub);
 	expect_three(ctx, inv, sub);

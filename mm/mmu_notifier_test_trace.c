@@ -121,7 +121,6 @@ static void insert_says_how_many_it_collides_with(struct kunit *test)
 	struct mn_inv *inv[3];
 	struct mn_probe probe;
 
-	mn_enable(ctx);
 	mn_attach_mmu_interval_insert(ctx, &probe);
 	inv[0] = mn_start(ctx, 4, 8);
 	inv[1] = mn_start(ctx, 7, 9);

@@ -241,7 +241,12 @@ static void expect_nothing_left(struct mn_ctx *ctx)
 	unsigned int i;
 
 	for (i = 0; i < ctx->nr_subs; i++) {
-		KUNIT_EXPECT_FALSE(ctx->test, mn_collides(&ctx->subs[i]));
+		bool collides = mn_collides(&ctx->subs[i]);
+
+		KUNIT_EXPECT_FALSE_MSG(ctx->test, collides, "sub %u", i);
+		/* A reader would not come back. */
+		if (collides)
+			return;
 		mn_expect_returns(mn_read_thread(&ctx->subs[i]));
 	}
 }
@@ -387,7 +392,6 @@ static void quiet_one_is_undone_when_a_plain_one_refuses(struct kunit *test)
 	struct mn_sub *sub;
 	struct mn_inv *inv;
 
-	mn_enable(ctx);
 	mn_register(ctx, &mn_refusing_ops);
 	KUNIT_EXPECT_EQ(test, mn_start_nonblock(ctx, 4, 8, &inv), -EAGAIN);
 	mn_end(inv);
