@@ -89,7 +89,8 @@ function result(verdict, n, text,   remark, at) {
 	running = ""
 	gsub(/^[ \t-]+|[ \t.:]+$/, "", text)
 	gsub(/[^A-Za-z0-9_.+=,:-]+/, "_", text)
-	print verdict " " n " " prog (text == "" ? "" : "." text) remark
+	# A skipped one says why, not who it is.
+	print verdict " " n " " prog "." (text == "" ? n : text) remark
 	fflush()
 }'
 ktap()
