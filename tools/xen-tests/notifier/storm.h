@@ -40,7 +40,7 @@
 struct storm {
 	int fd;			/* of the bench */
 	char *area;
-	int memfd, zero, clear_refs, compact, uffd;
+	int memfd, pattern, clear_refs, compact, uffd;
 	unsigned long ops;	/* bits of enum op */
 	bool two_pass;
 	atomic_bool stop;
@@ -69,7 +69,7 @@ struct piece {
 /* Whole pages in [from, from + size); some of them whole huge pages. */
 static inline struct piece a_piece(char *from, size_t size)
 {
-	size_t unit = chance(4) ? GM_PAGE_SIZE : HUGE_SIZE;
+	size_t unit = chance(8) ? GM_PAGE_SIZE : HUGE_SIZE;
 	size_t units = size / unit;
 	size_t first = chance(units);
 	size_t most = unit == HUGE_SIZE ? 2 : 64;
@@ -110,12 +110,18 @@ static inline void *map_anon(struct piece p)
 		    MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-/* Written by the processor; a hole is an errno and no signal. */
+/*
+ * Written by the processor; a hole is an errno and no signal. All pages get the same,
+ * for KSM, and not zeros, which would not be swapped out.
+ */
+static inline bool fill(struct storm *s, struct piece p)
+{
+	return pread(s->pattern, p.addr, p.length, 0) > 0;
+}
+
 static inline bool op_write(struct storm *s)
 {
-	struct piece p = any_piece(s);
-
-	return read(s->zero, p.addr, p.length) > 0;
+	return fill(s, any_piece(s));
 }
 
 static inline bool op_read(struct storm *s)
@@ -181,8 +187,8 @@ static inline bool op_huge(struct storm *s)
 	struct piece p = huge_piece(s), part = p;
 	bool ok;
 
-	ok = advise(p, MADV_HUGEPAGE) && advise(p, MADV_DONTNEED) &&
-	     read(s->zero, p.addr, GM_PAGE_SIZE) > 0;
+	part.length = GM_PAGE_SIZE;
+	ok = advise(p, MADV_HUGEPAGE) && advise(p, MADV_DONTNEED) && fill(s, part);
 	part.addr += chance(256) * GM_PAGE_SIZE;
 	part.length = (1 + chance(256)) * GM_PAGE_SIZE;
 	ok = ok && advise(part, MADV_DONTNEED);
@@ -195,9 +201,7 @@ static inline bool op_collapse(struct storm *s)
 {
 	struct piece p = huge_piece(s);
 
-	if (read(s->zero, p.addr, p.length) <= 0)
-		return false;
-	return advise(p, MADV_COLLAPSE);
+	return fill(s, p) && advise(p, MADV_COLLAPSE);
 }
 
 /* Copy on write, on both sides. */
@@ -208,15 +212,11 @@ static inline bool op_fork(struct storm *s)
 	pid_t pid;
 
 	pid = fork();
-	if (!pid) {
-		if (read(s->zero, p.addr, p.length) < 0)
-			_exit(1);
-		_exit(0);
-	}
+	if (!pid)
+		_exit(fill(s, p));
 	if (pid < 0)
 		return false;
-	if (read(s->zero, p.addr, p.length) < 0)
-		p.length = 0;
+	fill(s, p);
 	return waitpid(pid, &status, 0) == pid;
 }
 
@@ -329,6 +329,8 @@ static inline void *storm_operate(void *arg)
 	return NULL;
 }
 
+#define CHURN_US	2000
+
 /* Windows of all sizes and alignments, one inside of the other; a few are endless. */
 static inline void *storm_churn(void *arg)
 {
@@ -338,6 +340,8 @@ static inline void *storm_churn(void *arg)
 
 	chance_state = ++s->seed;
 	while (!s->stop) {
+		/* A shadow has to live long enough to be filled. */
+		usleep(CHURN_US);
 		slot = chance(GM_MN_SLOTS);
 		if (chance(2)) {
 			bench_remove(s->fd, slot);
@@ -413,6 +417,17 @@ static inline void storm_map(META, struct storm *s)
 			     MAP_SHARED | MAP_FIXED, s->memfd, 0));
 }
 
+static inline void storm_pattern(META, struct storm *s)
+{
+	char page[GM_PAGE_SIZE];
+
+	memset(page, 0x5a, sizeof(page));
+	s->pattern = memfd_create("pattern", MFD_CLOEXEC);
+	ASSERT_LE(0, s->pattern);
+	for (size_t at = 0; at < 2 * HUGE_SIZE; at += sizeof(page))
+		ASSERT_EQ(sizeof(page), pwrite(s->pattern, page, sizeof(page), at));
+}
+
 /* Everything but the threads. The seed is fixed: what is left to chance is timing. */
 static inline void storm_prepare(META, struct storm *s, int fd, unsigned long which)
 {
@@ -422,8 +437,7 @@ static inline void storm_prepare(META, struct storm *s, int fd, unsigned long wh
 	s->done = calloc(OPS, sizeof(*s->done));
 	ASSERT_NE(NULL, s->done);
 	storm_map(_metadata, s);
-	s->zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	ASSERT_LE(0, s->zero);
+	storm_pattern(_metadata, s);
 	s->clear_refs = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 	ASSERT_LE(0, s->clear_refs);
 	s->compact = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);

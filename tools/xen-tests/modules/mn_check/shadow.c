@@ -22,6 +22,12 @@
 
 #include "internal.h"
 
+/* Between two passes, so that those who change things have their turn, in us. */
+#define MN_PAUSE_US	100
+
+/* The checker keeps a subscription's callbacks waiting for so many pages at most. */
+#define MN_CHECK_PIECE	128
+
 /* A reader gives a piece up after so many retries, and takes another. */
 #define MN_TRIES	32
 
@@ -250,7 +256,7 @@ static void mn_check(struct mn_sub *sub, unsigned long *cpu)
 	unsigned long first, n, i, compared = 0;
 
 	for (first = 0; first < sub->npages; first += n) {
-		n = min_t(unsigned long, MN_PIECE, sub->npages - first);
+		n = min_t(unsigned long, MN_CHECK_PIECE, sub->npages - first);
 		mutex_lock(&sub->lock);
 		mn_cpu_entries(sub->notifier.mm, sub->first + first * PAGE_SIZE, n, cpu);
 		for (i = 0; i < n; i++) {
@@ -274,21 +280,32 @@ static void mn_check(struct mn_sub *sub, unsigned long *cpu)
 
 /* ---- for as long as wanted ---- */
 
+static void mn_visit(struct mn_bench *bench, u32 role, unsigned int slot,
+		     unsigned long *buf)
+{
+	struct mn_sub *sub = mn_sub_get(bench, slot);
+
+	if (!sub)
+		return;
+	if (sub->npages && role == GM_MN_READER)
+		mn_read(sub, buf);
+	else if (sub->npages)
+		mn_check(sub, buf);
+	mn_sub_put(sub);
+}
+
 static int mn_run_once(struct mn_bench *bench, u32 role, unsigned long *buf)
 {
-	struct mn_sub *sub;
+	unsigned int slot;
 
 	/* Another process's bench: that process may have ended. */
 	if (!mmget_not_zero(bench->mm))
 		return -ESRCH;
-	sub = mn_sub_get(bench, get_random_u32_below(GM_MN_SLOTS));
-	if (sub) {
-		if (sub->npages && role == GM_MN_READER)
-			mn_read(sub, buf);
-		else if (sub->npages)
-			mn_check(sub, buf);
-		mn_sub_put(sub);
-	}
+	if (role == GM_MN_READER)
+		mn_visit(bench, role, get_random_u32_below(GM_MN_SLOTS), buf);
+	else
+		for (slot = 0; slot < GM_MN_SLOTS; slot++)
+			mn_visit(bench, role, slot, buf);
 	mmput(bench->mm);
 	return 0;
 }
@@ -311,7 +328,7 @@ int mn_run(struct mn_bench *bench, const struct gm_mn_run *arg)
 			ret = -EINTR;
 		else
 			ret = mn_run_once(bench, arg->role, buf);
-		cond_resched();
+		usleep_range(MN_PAUSE_US, 2 * MN_PAUSE_US);
 	}
 	kvfree(buf);
 	return ret;
