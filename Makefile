@@ -34,7 +34,7 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
+test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
 	@$(lab)/test.sh
 
 ##@ Working on it
@@ -67,7 +67,7 @@ check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel
 	@$(lab)/check.sh
 
 ##@ Steps of the set-up (done by the above when needed)
-.PHONY: setup source root testmodules machine
+.PHONY: setup source root testmodules selftests machine
 setup: ## install the Debian packages that this machine lacks
 	@$(lab)/setup.sh
 
@@ -79,6 +79,9 @@ root: setup ## cut dom0's root file system from Debian packages
 
 testmodules: kernel ## build the modules of tools/xen-tests/modules
 	@$(lab)/modules.sh
+
+selftests: source ## build the kernel's own selftests
+	@$(lab)/selftests.sh
 
 machine: root testmodules programs build/host/labrun ## everything that boots
 	@$(lab)/initrd.sh

@@ -29,9 +29,11 @@ results=$GM_BUILD/results/$lab
 # processors are shared.
 lock lab "$GM_BUILD"
 
+suites=${SUITE:-$LAB_SUITES}
+
 make_job()
 {
-	local dir=$log/job
+	local dir=$log/job more=()
 
 	fresh_dir "$dir/gm"
 	# As single-quoted words of sh, whatever is in them.
@@ -40,15 +42,18 @@ make_job()
 		quote GM_MODE "$mode"
 		quote GM_LAB "$lab"
 		quote GM_MAPPER "$LAB_MAPPER"
-		quote GM_SUITES "${SUITE:-$LAB_SUITES}"
+		quote GM_SUITES "$suites"
 		quote GM_TEST "${TEST:-}"
 		quote GM_KERNEL "$GM_KERNEL"
 		quote GM_SCALE "${GM_SCALE:-1}"
 		quote GM_LONG "${GM_LONG:-}"
 	} >"$dir/gm/job.conf"
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$log/job.cpio"
+	case " $suites" in
+	*" selftests"*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
+	esac
 	cat "$GM_BUILD/root/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL.cpio" \
-		"$log/job.cpio" >"$log/initrd"
+		${more[@]+"${more[@]}"} "$log/job.cpio" >"$log/initrd"
 	rm -rf "$dir" "$log/job.cpio"
 }
 

@@ -313,6 +313,85 @@ t_run_with_splat_fails()
 	expect 1 '' '^RESULT: FAILED: .*console'
 }
 
+# -- the reader of KUnit's results ---------------------------------------------------
+
+# kunit_dir SUITE TEXT: a directory as debugfs has them, where all suites passed but
+# one, whose results are TEXT
+kunit_dir()
+{
+	local suite text
+
+	sed -n 's/^\t"\(mmu_[a-z_]*\)",$/\1/p' "$GM_TOP/tools/xen-tests/kunit/kunit.c" |
+	while read -r suite; do
+		mkdir -p "debugfs/$suite"
+		text='KTAP version 1\n1..1\n    KTAP version 1\n    1..1\n    ok 1 a\nok 1 x\n'
+		[ "$suite" != "$1" ] || text=$2
+		# shellcheck disable=SC2059 # a format is what it is
+		printf "$text" >"debugfs/$suite/results"
+	done
+}
+
+# kunit STATUS REGEX...: what the reader makes of it
+kunit()
+{
+	local rc=0 want=$1 re
+
+	shift
+	GM_KERNEL=${kunit_kernel:-ours} "$GM_BUILD/tests/suites/kunit/kunit" debugfs >out || rc=$?
+	[ $rc = "$want" ] || { echo "exit status $rc, expected $want"; return 1; }
+	for re; do
+		grep -qE -- "$re" out || { echo "no line of the output matches: $re"; return 1; }
+	done
+}
+
+t_kunit_passed()
+{
+	kunit_dir mmu_notifier_read '1..1\n    1..3\n    ok 1 a\n        ok 1 parameter\n    ok 2 b # SKIP why\n    ok 3 c\nok 1 x\n'
+	kunit 0 '^1\.\.10$' '^ok 6 mmu_notifier_read\.b # SKIP why' || return
+	! grep -E '^not|parameter' out
+}
+
+t_kunit_failed_case()
+{
+	kunit_dir mmu_notifier_read '1..1\n    1..2\n    # a: 5 is not 6\n    not ok 1 a\n    ok 2 b\nnot ok 1 x\n'
+	kunit 1 '^# a: 5 is not 6' '^not ok [0-9]+ mmu_notifier_read\.a'
+}
+
+t_kunit_suite_without_results_fails()
+{
+	kunit_dir mmu_notifier_read '1..1\n    1..2\nok 1 x\n'
+	kunit 1 '^not ok [0-9]+ mmu_notifier_read\.complete # 0 results, and its plan is 2'
+}
+
+t_kunit_half_a_suite_fails()
+{
+	kunit_dir mmu_notifier_read '1..1\n    1..2\n    ok 1 a\nok 1 x\n'
+	kunit 1 '^not ok [0-9]+ mmu_notifier_read\.complete # 1 results, and its plan is 2'
+}
+
+t_kunit_failed_suite_init_fails()
+{
+	kunit_dir mmu_notifier_read '1..1\n    1..1\n    ok 1 a # SKIP\nnot ok 1 x\n'
+	kunit 1 '^not ok [0-9]+ mmu_notifier_read\.verdict'
+}
+
+t_kunit_missing_suite_fails()
+{
+	kunit_dir none ''
+	rm -r debugfs/mmu_notifier_read
+	kunit 1 '^not ok [0-9]+ mmu_notifier_read\.present'
+}
+
+t_kunit_missing_debugfs_fails()
+{
+	kunit 1 '^not ok [0-9]+ mmu_notifier_read\.present'
+}
+
+t_kunit_stock_is_skipped()
+{
+	kunit_kernel=stock kunit 4 '^1\.\.0 # SKIP'
+}
+
 # -------------------------------------------------------------------------------
 
 # In the order of this file, which is the order of the ideas.
