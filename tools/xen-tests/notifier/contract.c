@@ -12,53 +12,41 @@
 
 #include "notifier.h"
 
-/* Slots. HERE2 and on are for tests that need more of them. */
+/* Slots */
 #define ELSEWHERE	0
 #define HERE		1
-#define HERE2		2
 
 #define PAGES		16
 #define DEVICES		4
 
 FIXTURE(contract) {
 	int fd;
-	char *pages;
-	void *elsewhere, *here;
-	struct call hold;
-	bool held;
+	char *here;
+	struct held held;
 };
 
 FIXTURE_SETUP(contract)
 {
 	self->fd = bench_open(_metadata);
-	self->pages = mmap(NULL, PAGES * GM_PAGE_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->pages);
-	self->elsewhere = self->pages;
-	self->here = self->pages + 8 * GM_PAGE_SIZE;
+	self->here = mmap(NULL, PAGES * GM_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->here);
+	held_map(_metadata, &self->held);
 }
 
 FIXTURE_TEARDOWN(contract)
 {
-	/* A test that failed early: let its threads go. */
-	if (self->held)
-		bench_hold(self->fd, ELSEWHERE, false);
+	held_abandon(&self->held);
 	close(self->fd);
 }
 
 #define INSERT(slot, addr) \
 	ASSERT_EQ(0, bench_insert(self->fd, slot, GM_MN_SHADOW, addr, GM_PAGE_SIZE))
 
-#define HOLD_ELSEWHERE() do {							\
-	self->held = true;							\
-	hold_begin(_metadata, &self->hold, self->fd, ELSEWHERE,			\
-		   self->elsewhere);						\
-} while (0)
+#define HOLD_ELSEWHERE() \
+	held_begin(_metadata, &self->held, self->fd, ELSEWHERE)
 
-#define LET_GO() do {								\
-	hold_end(_metadata, &self->hold, ELSEWHERE);				\
-	self->held = false;							\
-} while (0)
+#define LET_GO() held_end(_metadata, &self->held)
 
 #define INVALIDATE(addr) \
 	ASSERT_EQ(0, madvise(addr, GM_PAGE_SIZE, MADV_DONTNEED))
@@ -95,7 +83,7 @@ TEST_F_TIMEOUT(contract, n1_reader_waits_only_for_collisions, GM_TEST_S)
 	struct gm_mn_read read = { .slot = HERE };
 	struct call call = read_call(self->fd, &read);
 
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	INSERT(HERE, self->here);
 	HOLD_ELSEWHERE();
 	/* It has collided once; that is over. */
@@ -112,7 +100,7 @@ TEST_F_TIMEOUT(contract, n1_reader_of_a_newborn_does_not_wait, GM_TEST_S)
 	struct gm_mn_read read = { .slot = HERE };
 	struct call call = read_call(self->fd, &read);
 
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	HOLD_ELSEWHERE();
 	INSERT(HERE, self->here);
 	call_start(_metadata, &call);
@@ -133,13 +121,11 @@ TEST_F_TIMEOUT(contract, n1_shadow_is_filled_while_others_collide, GM_TEST_S)
 		.arg = &run,
 	};
 
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	ASSERT_EQ(0, bench_insert(self->fd, HERE, GM_MN_SHADOW, self->here,
 				  4 * GM_PAGE_SIZE));
 	HOLD_ELSEWHERE();
 	INVALIDATE(self->here);
-	/* Out of the reader's way: it would wait there with good reason. */
-	self->hold.fd = self->fd;
 	call_start(_metadata, &call);
 	EXPECT_TRUE(gm_wait(bench_info(self->fd, HERE).valid, NEVER_MS))
 		TH_LOG("nothing was stored while another range was invalidated");
@@ -152,7 +138,7 @@ TEST_F_TIMEOUT(contract, reader_waits_for_its_own_collision, GM_TEST_S)
 	struct gm_mn_read read = { .slot = ELSEWHERE };
 	struct call call = read_call(self->fd, &read);
 
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	HOLD_ELSEWHERE();
 	call_start(_metadata, &call);
 	EXPECT_TRUE(call_waits(&call));
@@ -168,9 +154,9 @@ TEST_F_TIMEOUT(contract, newborn_inside_a_collision_starts_colliding, GM_TEST_S)
 	struct gm_mn_read read = { .slot = HERE };
 	struct call call = read_call(self->fd, &read);
 
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	HOLD_ELSEWHERE();
-	INSERT(HERE, self->elsewhere);
+	INSERT(HERE, self->held.page);
 	call_start(_metadata, &call);
 	EXPECT_TRUE(call_waits(&call));
 	LET_GO();
@@ -184,7 +170,7 @@ TEST_F_TIMEOUT(contract, n2_remove_does_not_wait_for_other_ranges, GM_TEST_S)
 {
 	struct call call = remove_call(self->fd, HERE);
 
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	INSERT(HERE, self->here);
 	HOLD_ELSEWHERE();
 	call_start(_metadata, &call);
@@ -196,7 +182,7 @@ TEST_F_TIMEOUT(contract, n2_remove_does_not_wait_for_other_ranges, GM_TEST_S)
 
 TEST_F_TIMEOUT(contract, n2_insert_takes_effect_at_once, GM_TEST_S)
 {
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	HOLD_ELSEWHERE();
 	INSERT(HERE, self->here);
 	INVALIDATE(self->here);
@@ -212,9 +198,9 @@ TEST_F_TIMEOUT(contract, n2_insert_and_remove_while_others_collide, GM_TEST_S)
 {
 	struct call call = remove_call(self->fd, HERE);
 
-	INSERT(ELSEWHERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
 	HOLD_ELSEWHERE();
-	for (int i = 0; i < 100 && self->held; i++) {
+	for (int i = 0; i < 100 && self->held.on; i++) {
 		INSERT(HERE, self->here);
 		INVALIDATE(self->here);
 		EXPECT_EQ(1, bench_info(self->fd, HERE).callbacks);
@@ -224,7 +210,7 @@ TEST_F_TIMEOUT(contract, n2_insert_and_remove_while_others_collide, GM_TEST_S)
 			LET_GO();
 		call_end(_metadata, &call);
 	}
-	if (self->held)
+	if (self->held.on)
 		LET_GO();
 }
 
@@ -233,8 +219,8 @@ TEST_F_TIMEOUT(contract, remove_waits_for_its_own_callback, GM_TEST_S)
 	struct call call = remove_call(self->fd, HERE);
 
 	/* Both are called for the same page; HERE's has returned when ELSEWHERE hangs. */
-	INSERT(ELSEWHERE, self->elsewhere);
-	INSERT(HERE, self->elsewhere);
+	INSERT(ELSEWHERE, self->held.page);
+	INSERT(HERE, self->held.page);
 	HOLD_ELSEWHERE();
 	call_start(_metadata, &call);
 	EXPECT_TRUE(call_waits(&call));
@@ -251,12 +237,13 @@ TEST_F_TIMEOUT(contract, n3_only_those_concerned_are_woken, GM_TEST_S)
 	struct gm_mn_read read = { .slot = ELSEWHERE }, other = { .slot = HERE };
 	struct call call = read_call(self->fd, &read);
 	struct call other_call = read_call(self->fd, &other);
-	struct call hold;
+	struct held held = { };
 
-	INSERT(ELSEWHERE, self->elsewhere);
-	INSERT(HERE, self->here);
+	held_map(_metadata, &held);
+	INSERT(ELSEWHERE, self->held.page);
+	INSERT(HERE, held.page);
 	HOLD_ELSEWHERE();
-	hold_begin(_metadata, &hold, self->fd, HERE, self->here);
+	held_begin(_metadata, &held, self->fd, HERE);
 	call_start(_metadata, &call);
 	call_start(_metadata, &other_call);
 	EXPECT_TRUE(call_waits(&call));
@@ -265,7 +252,7 @@ TEST_F_TIMEOUT(contract, n3_only_those_concerned_are_woken, GM_TEST_S)
 	LET_GO();
 	EXPECT_RETURNS(&call, "a reader whose collision is over");
 	EXPECT_TRUE(call_waits(&other_call));
-	hold_end(_metadata, &hold, HERE);
+	held_end(_metadata, &held);
 	call_end(_metadata, &call);
 	call_end(_metadata, &other_call);
 	gm_note("went to sleep %u and %u times", read.sleeps, other.sleeps);

@@ -192,7 +192,6 @@ struct call {
 	int fd;
 	unsigned long request;
 	void *arg;
-	size_t length;
 	pthread_t thread;
 	atomic_int tid;
 	atomic_bool returned;
@@ -204,9 +203,11 @@ static inline int call_ioctl(struct call *call)
 	return bench_ioctl(call->fd, call->request, call->arg);
 }
 
-static inline int call_dontneed(struct call *call)
+/* The first page of a memfd goes: an invalidation under no mmap lock. */
+static inline int call_punch_hole(struct call *call)
 {
-	return madvise(call->arg, call->length, MADV_DONTNEED);
+	return fallocate(call->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			 GM_PAGE_SIZE);
 }
 
 static inline void *call_thread(void *arg)
@@ -256,27 +257,55 @@ static inline bool call_waits(struct call *call)
 
 /* ---- an invalidation held in flight ---- */
 
-/* madvise() of @addr hangs in the callback of @slot from here on. */
-static inline void hold_begin(META, struct call *call, int fd, unsigned int slot,
-			      void *addr)
+/*
+ * It comes from the file that is mapped, through the reverse map: the mmap lock would
+ * stop everything else that the process does, new threads among it.
+ */
+struct held {
+	struct call call;
+	int bench;
+	unsigned int slot;
+	int memfd;
+	void *page;
+	bool on;
+};
+
+static inline void held_map(META, struct held *h)
 {
-	*call = (struct call){
-		.fn = call_dontneed,
-		.fd = fd,
-		.arg = addr,
-		.length = GM_PAGE_SIZE,
-	};
-	ASSERT_EQ(0, bench_hold(fd, slot, true));
-	call_start(_metadata, call);
-	ASSERT_TRUE(gm_wait(bench_info(fd, slot).holding, SOON_MS))
+	h->memfd = memfd_create("held", MFD_CLOEXEC);
+	ASSERT_LE(0, h->memfd);
+	ASSERT_EQ(0, ftruncate(h->memfd, GM_PAGE_SIZE));
+	h->page = mmap(NULL, GM_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_POPULATE, h->memfd, 0);
+	ASSERT_NE(MAP_FAILED, h->page);
+}
+
+/* The page is being invalidated from here on, and @slot's callback hangs. */
+static inline void held_begin(META, struct held *h, int bench, unsigned int slot)
+{
+	h->bench = bench;
+	h->slot = slot;
+	h->call = (struct call){ .fn = call_punch_hole, .fd = h->memfd };
+	ASSERT_EQ(0, bench_hold(bench, slot, true));
+	h->on = true;
+	call_start(_metadata, &h->call);
+	ASSERT_TRUE(gm_wait(bench_info(bench, slot).holding, SOON_MS))
 		TH_LOG("the callback of slot %u was not called", slot);
 }
 
-static inline void hold_end(META, struct call *call, unsigned int slot)
+static inline void held_end(META, struct held *h)
 {
-	EXPECT_EQ(0, bench_hold(call->fd, slot, false));
-	call_end(_metadata, call);
-	EXPECT_EQ(0, call->ret);
+	EXPECT_EQ(0, bench_hold(h->bench, h->slot, false));
+	h->on = false;
+	call_end(_metadata, &h->call);
+	EXPECT_EQ(0, h->call.ret);
+}
+
+/* After a failure: whatever waits has to get out. */
+static inline void held_abandon(struct held *h)
+{
+	if (h->on)
+		bench_hold(h->bench, h->slot, false);
 }
 
 #endif /* NOTIFIER_H */
