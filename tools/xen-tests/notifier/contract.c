@@ -121,7 +121,9 @@ TEST_F_TIMEOUT(contract, n1_shadow_is_filled_while_others_collide, GM_TEST_S)
 		.arg = &run,
 	};
 
-	INSERT(ELSEWHERE, self->held.page);
+	/* No shadow: a reader would wait there, and with good reason. */
+	ASSERT_EQ(0, bench_insert(self->fd, ELSEWHERE, 0, self->held.page,
+				  GM_PAGE_SIZE));
 	ASSERT_EQ(0, bench_insert(self->fd, HERE, GM_MN_SHADOW, self->here,
 				  4 * GM_PAGE_SIZE));
 	HOLD_ELSEWHERE();

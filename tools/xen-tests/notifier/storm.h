@@ -178,17 +178,23 @@ static inline bool op_cold(struct storm *s)
 
 static inline bool op_pageout(struct storm *s)
 {
-	return advise(any_piece(s), MADV_PAGEOUT);
+	struct piece p = any_piece(s);
+
+	return advise(p, MADV_PAGEOUT) && (chance(4) || advise(p, MADV_POPULATE_READ));
 }
 
-/* Faulted in as a huge page, and split by changing a part of it. */
+/*
+ * Faulted in as a huge page, which needs a place without a page table, and split by
+ * changing a part of it.
+ */
 static inline bool op_huge(struct storm *s)
 {
 	struct piece p = huge_piece(s), part = p;
 	bool ok;
 
 	part.length = GM_PAGE_SIZE;
-	ok = advise(p, MADV_HUGEPAGE) && advise(p, MADV_DONTNEED) && fill(s, part);
+	ok = !munmap(p.addr, p.length) && map_anon(p) != MAP_FAILED &&
+	     advise(p, MADV_HUGEPAGE) && fill(s, part);
 	part.addr += chance(256) * GM_PAGE_SIZE;
 	part.length = (1 + chance(256)) * GM_PAGE_SIZE;
 	ok = ok && advise(part, MADV_DONTNEED);
@@ -329,7 +335,7 @@ static inline void *storm_operate(void *arg)
 	return NULL;
 }
 
-#define CHURN_US	2000
+#define CHURN_US	1000
 
 /* Windows of all sizes and alignments, one inside of the other; a few are endless. */
 static inline void *storm_churn(void *arg)

@@ -22,8 +22,12 @@
 
 #include "internal.h"
 
-/* Between two passes, so that those who change things have their turn, in us. */
-#define MN_PAUSE_US	100
+/*
+ * Of the processor's time the checker takes one part, and leaves so many to those who
+ * change things. A reader only pauses.
+ */
+#define MN_CHECK_PAUSE	3
+#define MN_READ_PAUSE_US 100
 
 /* The checker keeps a subscription's callbacks waiting for so many pages at most. */
 #define MN_CHECK_PIECE	128
@@ -314,6 +318,8 @@ int mn_run(struct mn_bench *bench, const struct gm_mn_run *arg)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(arg->ms);
 	unsigned long *buf;
+	unsigned long pause = MN_READ_PAUSE_US;
+	ktime_t start;
 	int ret = 0;
 
 	if (arg->role > GM_MN_CHECKER)
@@ -324,11 +330,14 @@ int mn_run(struct mn_bench *bench, const struct gm_mn_run *arg)
 	if (!buf)
 		return -ENOMEM;
 	while (!ret && time_before(jiffies, end)) {
+		start = ktime_get();
 		if (signal_pending(current))
 			ret = -EINTR;
 		else
 			ret = mn_run_once(bench, arg->role, buf);
-		usleep_range(MN_PAUSE_US, 2 * MN_PAUSE_US);
+		if (arg->role == GM_MN_CHECKER)
+			pause = MN_CHECK_PAUSE * ktime_us_delta(ktime_get(), start);
+		usleep_range(pause, pause + MN_READ_PAUSE_US);
 	}
 	kvfree(buf);
 	return ret;
