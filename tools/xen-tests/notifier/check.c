@@ -16,6 +16,9 @@
 /* A line now and then, so that nobody takes a long run for a hang. */
 #define PROGRESS_S	60
 
+/* How long at most a reader dawdles where an invalidation may overtake it, in us. */
+#define WINDOW_US	300
+
 #define SWAP_FILE	"/tmp/gm-mn-swap"
 #define SWAP_MB		64
 
@@ -129,6 +132,7 @@ FIXTURE_SETUP(check)
 {
 	self->fd = bench_open(_metadata);
 	storm_prepare(_metadata, &self->storm, self->fd, variant->ops);
+	ASSERT_EQ(0, bench_tune(self->fd, 0, 0, WINDOW_US));
 	if (variant->ops & BIT(OP_PAGEOUT))
 		swap_on(_metadata, self);
 	self->ksm_run = ksm_read("run");
@@ -159,7 +163,6 @@ static struct seen seen[] = {
 	{ "thp_split_pmd", OP_HUGE, 0 },
 	{ "thp_collapse_alloc", OP_COLLAPSE, 0 },
 	{ "pgmigrate_success", OP_COMPACT, 0 },
-	{ "ksm_swpin_copy", OPS, 0 },
 };
 
 #define SEEN (sizeof(seen) / sizeof(seen[0]))
@@ -175,10 +178,11 @@ static void expect_seen(META, struct storm *s)
 	for (size_t i = 0; i < SEEN; i++) {
 		unsigned long n = vmstat(seen[i].counter) - seen[i].before;
 
-		gm_note("%s: %lu", seen[i].counter, n);
-		if (seen[i].op < OPS && s->ops & BIT(seen[i].op))
+		if (s->ops & BIT(seen[i].op)) {
+			gm_note("%s: %lu", seen[i].counter, n);
 			EXPECT_NE(0, n)
 				TH_LOG("%s did not happen", seen[i].counter);
+		}
 	}
 }
 

@@ -202,7 +202,7 @@ TEST_F_TIMEOUT(contract, n2_insert_and_remove_while_others_collide, GM_TEST_S)
 
 	INSERT(ELSEWHERE, self->held.page);
 	HOLD_ELSEWHERE();
-	for (int i = 0; i < 100 && self->held.on; i++) {
+	for (int i = 0; i < 30 && self->held.on; i++) {
 		INSERT(HERE, self->here);
 		INVALIDATE(self->here);
 		EXPECT_EQ(1, bench_info(self->fd, HERE).callbacks);

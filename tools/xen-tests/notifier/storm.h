@@ -69,10 +69,10 @@ struct piece {
 /* Whole pages in [from, from + size); some of them whole huge pages. */
 static inline struct piece a_piece(char *from, size_t size)
 {
-	size_t unit = chance(8) ? GM_PAGE_SIZE : HUGE_SIZE;
+	size_t unit = chance(16) ? GM_PAGE_SIZE : HUGE_SIZE;
 	size_t units = size / unit;
 	size_t first = chance(units);
-	size_t most = unit == HUGE_SIZE ? 2 : 64;
+	size_t most = unit == HUGE_SIZE ? 2 : 32;
 	size_t n = 1 + chance(most);
 
 	if (n > units - first)
@@ -180,7 +180,7 @@ static inline bool op_pageout(struct storm *s)
 {
 	struct piece p = any_piece(s);
 
-	return advise(p, MADV_PAGEOUT) && (chance(4) || advise(p, MADV_POPULATE_READ));
+	return advise(p, MADV_PAGEOUT) && (!chance(4) || advise(p, MADV_POPULATE_READ));
 }
 
 /*

@@ -150,7 +150,7 @@ static void mn_store(struct mn_sub *sub, unsigned long first, unsigned long n,
 /* A piece of the window: mostly short ones, so that all sizes of pages meet its ends. */
 static unsigned long mn_pick_piece(struct mn_sub *sub, unsigned long *first)
 {
-	unsigned long n = get_random_u32_below(4) ? 32 : MN_PIECE;
+	unsigned long n = get_random_u32_below(16) ? 32 : MN_PIECE;
 
 	*first = get_random_u32_below(sub->npages);
 	return min(n, sub->npages - *first);
