@@ -19,6 +19,9 @@
 /* How long at most a reader dawdles where an invalidation may overtake it, in us. */
 #define WINDOW_US	300
 
+/* So long it waits for what has not happened in that time. */
+#define PATIENCE_S	120
+
 #define SWAP_FILE	"/tmp/gm-mn-swap"
 #define SWAP_MB		64
 
@@ -146,7 +149,7 @@ FIXTURE_TEARDOWN(check)
 		EXPECT_EQ(0, ksm_write("run", self->ksm_run));
 	if (self->swap)
 		swap_off(_metadata, self);
-	close(self->fd);
+	bench_close(_metadata, self->fd);
 }
 
 /* What a part of the operations has to bring about, seen from the kernel. */
@@ -158,7 +161,6 @@ struct seen {
 
 static struct seen seen[] = {
 	{ "pswpout", OP_PAGEOUT, 0 },
-	{ "pswpin", OP_PAGEOUT, 0 },
 	{ "thp_fault_alloc", OP_HUGE, 0 },
 	{ "thp_split_pmd", OP_HUGE, 0 },
 	{ "thp_collapse_alloc", OP_COLLAPSE, 0 },
@@ -167,58 +169,86 @@ static struct seen seen[] = {
 
 #define SEEN (sizeof(seen) / sizeof(seen[0]))
 
+/* And what subscriptions have to be told. */
+static const struct {
+	enum op op;
+	unsigned int event;
+} told[] = {
+	{ OP_WRITE, EVENT_CLEAR },
+	{ OP_REMAP, EVENT_UNMAP },
+	{ OP_MPROTECT, EVENT_PROTECTION_VMA },
+	{ OP_FORK, EVENT_PROTECTION_PAGE },
+	{ OP_CLEAR_REFS, EVENT_SOFT_DIRTY },
+};
+
 static void seen_before(void)
 {
 	for (size_t i = 0; i < SEEN; i++)
 		seen[i].before = vmstat(seen[i].counter);
 }
 
-static void expect_seen(META, struct storm *s)
-{
-	for (size_t i = 0; i < SEEN; i++) {
-		unsigned long n = vmstat(seen[i].counter) - seen[i].before;
-
-		if (s->ops & BIT(seen[i].op)) {
-			gm_note("%s: %lu", seen[i].counter, n);
-			EXPECT_NE(0, n)
-				TH_LOG("%s did not happen", seen[i].counter);
-		}
-	}
-}
-
-/* Every kind of event that the operations cause has reached a subscription. */
-static void expect_events(META, struct storm *s)
+/* Has everything happened that the variant is about? @tell: say what has not. */
+static bool all_happened(struct storm *s, bool tell)
 {
 	struct gm_mn_stats st = bench_stats(s->fd);
-	const __u64 *events = st.stat + GM_MN_EVENTS;
+	bool all = true;
 
-	EXPECT_NE(0, events[EVENT_CLEAR]);
-	if (s->ops & BIT(OP_REMAP))
-		EXPECT_NE(0, events[EVENT_UNMAP]);
-	if (s->ops & BIT(OP_MPROTECT))
-		EXPECT_NE(0, events[EVENT_PROTECTION_VMA]);
-	if (s->ops & BIT(OP_FORK))
-		EXPECT_NE(0, events[EVENT_PROTECTION_PAGE]);
-	if (s->ops & BIT(OP_CLEAR_REFS))
-		EXPECT_NE(0, events[EVENT_SOFT_DIRTY]);
+	for (int op = 0; op < OPS; op++) {
+		if (!(s->ops & BIT(op)) || s->done[op])
+			continue;
+		all = false;
+		if (tell)
+			gm_note("'%s' never worked", ops[op].name);
+	}
+	for (size_t i = 0; i < SEEN; i++) {
+		if (!(s->ops & BIT(seen[i].op)) ||
+		    vmstat(seen[i].counter) != seen[i].before)
+			continue;
+		all = false;
+		if (tell)
+			gm_note("'%s' brought about no %s", ops[seen[i].op].name,
+				seen[i].counter);
+	}
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		if (!(s->ops & BIT(told[i].op)) ||
+		    st.stat[GM_MN_EVENTS + told[i].event])
+			continue;
+		all = false;
+		if (tell)
+			gm_note("no subscription was told of an event '%s'",
+				event_names[told[i].event]);
+	}
+	return all;
+}
+
+static void note_seen(struct storm *s)
+{
+	for (size_t i = 0; i < SEEN; i++)
+		if (s->ops & BIT(seen[i].op))
+			gm_note("%s: %lu", seen[i].counter,
+				vmstat(seen[i].counter) - seen[i].before);
 }
 
 TEST_F_TIMEOUT(check, no_shadow_is_ever_stale, 2 * LONG_SECONDS)
 {
-	double end = gm_now() + seconds(), progress = gm_now() + PROGRESS_S;
+	double start = gm_now(), end = start + seconds();
+	double give_up = end + gm_scale() * PATIENCE_S;
+	double progress = start + PROGRESS_S;
 	struct storm *s = &self->storm;
 	unsigned long shared = 0;
 
 	seen_before();
 	storm_start(_metadata, s);
-	while (gm_now() < end && !bench_stat(s->fd, GM_MN_MISMATCHES)) {
+	/* Longer, if this machine is so busy that not everything has happened yet. */
+	while (!bench_stat(s->fd, GM_MN_MISMATCHES) &&
+	       (gm_now() < end || (gm_now() < give_up && !all_happened(s, false)))) {
 		gm_sleep_ms(100);
 		shared += ksm_read("pages_shared");
 		if (gm_now() < progress)
 			continue;
 		progress += PROGRESS_S;
-		gm_note("%lu entries compared, %.0f s to go",
-			bench_stat(s->fd, GM_MN_COMPARED), end - gm_now());
+		gm_note("%lu entries compared after %.0f s",
+			bench_stat(s->fd, GM_MN_COMPARED), gm_now() - start);
 	}
 	storm_stop(_metadata, s);
 	note_ops(s);
@@ -230,12 +260,8 @@ TEST_F_TIMEOUT(check, no_shadow_is_ever_stale, 2 * LONG_SECONDS)
 	EXPECT_NE(0, bench_stat(s->fd, GM_MN_REMOVES));
 	if (s->two_pass)
 		EXPECT_NE(0, bench_stat(s->fd, GM_MN_FINISHES));
-	for (int op = 0; op < OPS; op++) {
-		EXPECT_EQ(!!(s->ops & BIT(op)), !!s->done[op])
-			TH_LOG("'%s' never worked", ops[op].name);
-	}
-	expect_seen(_metadata, s);
-	expect_events(_metadata, s);
+	note_seen(s);
+	EXPECT_TRUE(all_happened(s, true));
 	if (s->ops & BIT(OP_KSM))
 		EXPECT_NE(0, shared) TH_LOG("no page was shared by KSM");
 }

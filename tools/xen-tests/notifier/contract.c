@@ -37,7 +37,7 @@ FIXTURE_SETUP(contract)
 FIXTURE_TEARDOWN(contract)
 {
 	held_abandon(&self->held);
-	close(self->fd);
+	bench_close(_metadata, self->fd);
 }
 
 #define INSERT(slot, addr) \
@@ -307,7 +307,7 @@ TEST_F_TIMEOUT(contract, n4_two_pass_devices_work_at_the_same_time, GM_TEST_S)
 
 	if (!bench_has_two_pass(self->fd)) {
 		invalidate_devices(_metadata, self->fd, self->here, 0);
-		SKIP(return, "this kernel invalidates one device after the other (no invalidate_finish)");
+		SKIP(return, "one device after the other: no invalidate_finish here");
 	}
 	order = invalidate_devices(_metadata, self->fd, self->here, GM_MN_TWO_PASS);
 	EXPECT_EQ(3 * DEVICES, order.nr);

@@ -36,7 +36,7 @@ FIXTURE_TEARDOWN(exit)
 		kill(self->child, SIGKILL);
 		waitpid(self->child, NULL, 0);
 	}
-	close(self->fd);
+	bench_close(_metadata, self->fd);
 }
 
 /* ---- the child ---- */

@@ -24,18 +24,33 @@
 /* What ASSERT and EXPECT look for in a function that is not a test. */
 #define META struct __test_metadata *_metadata
 
-/* Why not: the harness's message when the device cannot be opened. */
+static bool module_loaded;
+
+static inline int module_command(const char *command)
+{
+	return gm_run(NULL, 0, GM_TIMEOUT_MS, command);
+}
+
 static inline int bench_open(META)
 {
 	int fd;
 
 	if (access(GM_MN_DEVICE, F_OK))
-		gm_run(NULL, 0, GM_TIMEOUT_MS, "modprobe mn_check");
+		module_loaded = !module_command("modprobe mn_check");
 	fd = open(GM_MN_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd)
 		TH_LOG(GM_MN_DEVICE ": %s (is the module mn_check there?)",
 		       strerror(errno));
 	return fd;
+}
+
+/* In the fixture's teardown: as bench_open() found it. */
+static inline void bench_close(META, int fd)
+{
+	close(fd);
+	if (module_loaded)
+		EXPECT_TRUE(gm_wait(!module_command("modprobe -r mn_check"), SOON_MS))
+			TH_LOG("the module mn_check cannot be removed");
 }
 
 /* ---- requests: 0 (or what the request returns), or a negative errno ---- */

@@ -84,7 +84,7 @@ FIXTURE_TEARDOWN(trace)
 	if (self->mounted)
 		EXPECT_EQ(0, umount(TRACEFS));
 	free(self->text);
-	close(self->fd);
+	bench_close(_metadata, self->fd);
 }
 
 TEST_F_TIMEOUT(trace, n6_events_have_their_fields, GM_TEST_S)

@@ -25,14 +25,14 @@
 
 #include "mn_check.h"
 
-#define MN_LIVE		0x6d6e4c697665UL
-#define MN_DEAD		0x6d6e44656164UL
+#define MN_LIVE 0x6d6e4c697665UL
+#define MN_DEAD 0x6d6e44656164UL
 
 /* So many removed subscriptions are kept, to notice a callback that comes late. */
-#define MN_QUARANTINE	64
+#define MN_QUARANTINE 64
 
 /* A piece of a window that a reader or the checker handles at a time, in pages. */
-#define MN_PIECE	512
+#define MN_PIECE 512
 
 struct mn_bench;
 
@@ -42,32 +42,32 @@ struct mn_sub {
 	struct mn_bench *bench;
 	unsigned int slot;
 	unsigned int flags;
-	unsigned int users;		/* under bench->lock */
-	atomic_t running;		/* callbacks */
+	unsigned int users; /* under bench->lock */
+	atomic_t running; /* callbacks */
 	atomic_t holding;
 	bool hold;
-	unsigned long start;		/* as subscribed, in bytes */
+	unsigned long start; /* as subscribed, in bytes */
 	unsigned long length;
 	struct list_head quarantine;
 
-	struct mutex lock;
-	unsigned long first;		/* address of the shadow's first page */
-	unsigned long npages;		/* 0: no shadow */
-	unsigned long *shadow;		/* as hmm_pfns, 0: not valid */
+	struct mutex lock; /* what follows */
+	unsigned long first; /* address of the shadow's first page */
+	unsigned long npages; /* 0: no shadow */
+	unsigned long *shadow; /* as hmm_pfns, 0: not valid */
 	unsigned long nr_events;
 	struct gm_mn_event events[GM_MN_HISTORY];
 };
 
 struct mn_bench {
-	spinlock_t lock;
-	struct mm_struct *mm;		/* set once */
+	spinlock_t lock; /* slots, users, quarantine, reports */
+	struct mm_struct *mm; /* set once */
 	struct mn_sub *slots[GM_MN_SLOTS];
 	struct list_head quarantine;
 	unsigned int nr_quarantine;
 	unsigned int nr_reports;
 	struct gm_mn_report reports[GM_MN_REPORTS];
 
-	wait_queue_head_t wait;		/* for ->hold, ->block and users of a sub */
+	wait_queue_head_t wait; /* for ->hold, ->block and users of a sub */
 	bool block;
 	struct gm_mn_tune tune;
 	atomic_t nr_order;
@@ -80,7 +80,7 @@ static inline void mn_count(struct mn_bench *bench, unsigned int stat, long n)
 	atomic64_add(n, &bench->stat[stat]);
 }
 
-static inline bool mn_has_bug(struct mn_bench *bench, u32 bug)
+static inline bool mn_planted(struct mn_bench *bench, u32 bug)
 {
 	return READ_ONCE(bench->tune.bugs) & bug;
 }

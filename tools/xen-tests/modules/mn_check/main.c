@@ -14,7 +14,7 @@
 #include "internal.h"
 
 /* Nobody stays deaf for longer than that, should his waker have died. */
-#define MN_BLOCK_MAX	(60 * HZ)
+#define MN_BLOCK_MAX (60 * HZ)
 
 static int mn_open(struct inode *inode, struct file *file)
 {
@@ -197,7 +197,7 @@ static long mn_ioctl(struct file *file, unsigned int cmd, unsigned long value)
 {
 	struct mn_bench *bench = file->private_data;
 	void __user *user = (void __user *)value;
-	union mn_arg arg = { };
+	union mn_arg arg = {};
 	int ret;
 
 	switch (cmd) {

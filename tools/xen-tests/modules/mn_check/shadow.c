@@ -26,14 +26,14 @@
  * Of the processor's time the checker takes one part, and leaves so many to those who
  * change things. A reader only pauses.
  */
-#define MN_CHECK_PAUSE	3
+#define MN_CHECK_PAUSE 3
 #define MN_READ_PAUSE_US 100
 
 /* The checker keeps a subscription's callbacks waiting for so many pages at most. */
-#define MN_CHECK_PIECE	128
+#define MN_CHECK_PIECE 128
 
 /* A reader gives a piece up after so many retries, and takes another. */
-#define MN_TRIES	32
+#define MN_TRIES 32
 
 /* ---- what the CPU uses ---- */
 
@@ -111,12 +111,12 @@ void mn_drop(struct mn_sub *sub, unsigned int event, unsigned long start,
 	end = min(end, after);
 	if (start >= end)
 		return;
-	if (mn_has_bug(sub->bench, GM_MN_BUG_FORGET_EVENT) &&
+	if (mn_planted(sub->bench, GM_MN_PLANT_FORGET_EVENT) &&
 	    event == sub->bench->tune.forget)
 		return;
 	i = PHYS_PFN(start - sub->first);
 	last = PHYS_PFN(end - 1 - sub->first);
-	if (mn_has_bug(sub->bench, GM_MN_BUG_OFF_BY_ONE))
+	if (mn_planted(sub->bench, GM_MN_PLANT_OFF_BY_ONE))
 		last--;
 	for (; i <= last && i < sub->npages; i++) {
 		dropped += !!sub->shadow[i];
@@ -137,7 +137,7 @@ static void mn_store(struct mn_sub *sub, unsigned long first, unsigned long n,
 		if (pfns[i] & HMM_PFN_VALID)
 			entry = mn_entry(pfns[i] & ~HMM_PFN_FLAGS,
 					 pfns[i] & HMM_PFN_WRITE);
-		if (entry && mn_has_bug(sub->bench, GM_MN_BUG_ASSUME_WRITE))
+		if (entry && mn_planted(sub->bench, GM_MN_PLANT_ASSUME_WRITE))
 			entry |= HMM_PFN_WRITE;
 		sub->shadow[first + i] = entry;
 		stored += !!entry;
@@ -191,7 +191,7 @@ static int mn_try_read(struct mn_sub *sub, unsigned long first, unsigned long n,
 		fsleep(get_random_u32_inclusive(1, bench->tune.window_us));
 	mutex_lock(&sub->lock);
 	if (mmu_interval_read_retry(&sub->notifier, range.notifier_seq) &&
-	    !mn_has_bug(bench, GM_MN_BUG_IGNORE_RETRY)) {
+	    !mn_planted(bench, GM_MN_PLANT_IGNORE_RETRY)) {
 		mn_count(bench, GM_MN_RETRIES, 1);
 		ret = -EBUSY;
 	} else {
@@ -204,7 +204,10 @@ static int mn_try_read(struct mn_sub *sub, unsigned long first, unsigned long n,
 static void mn_read(struct mn_sub *sub, unsigned long *pfns)
 {
 	static const unsigned long hows[] = {
-		0, 0, HMM_PFN_REQ_FAULT, HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+		0,
+		0,
+		HMM_PFN_REQ_FAULT,
+		HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
 	};
 	unsigned long how = hows[get_random_u32_below(ARRAY_SIZE(hows))];
 	unsigned int tries;

@@ -32,8 +32,8 @@ bool mn_callback_begin(struct mn_sub *sub, const struct mmu_notifier_range *rang
 {
 	struct mn_bench *bench = sub->bench;
 
-	/* Ordered against mn_bury(): one of the two sees the other. */
 	atomic_inc(&sub->running);
+	/* Pairs with mn_bury()'s: one of the two sees the other. */
 	smp_mb__after_atomic();
 	if (READ_ONCE(sub->magic) != MN_LIVE) {
 		mn_count(bench, GM_MN_AFTER_FREE, 1);
@@ -77,7 +77,7 @@ void mn_collide(struct mn_sub *sub, const struct mmu_notifier_range *range,
 		.end = range->end,
 		.seq = cur_seq,
 	};
-	if (!mn_has_bug(sub->bench, GM_MN_BUG_SKIP_SET_SEQ))
+	if (!mn_planted(sub->bench, GM_MN_PLANT_SKIP_SET_SEQ))
 		mmu_interval_set_seq(&sub->notifier, cur_seq);
 }
 
@@ -303,7 +303,7 @@ static void mn_sub_unsubscribe(struct mn_sub *sub)
 	struct mn_bench *bench = sub->bench;
 
 	wait_event(bench->wait, !mn_sub_users(sub));
-	if (mn_has_bug(bench, GM_MN_BUG_FREE_EARLY)) {
+	if (mn_planted(bench, GM_MN_PLANT_FREE_EARLY)) {
 		WRITE_ONCE(sub->magic, MN_DEAD);
 		if (bench->tune.window_us)
 			fsleep(bench->tune.window_us);
