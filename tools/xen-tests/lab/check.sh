@@ -152,9 +152,15 @@ c_programs()
 	make --no-print-directory -s -C tools/xen-tests O="$log/tests" KTREE="$stock"
 }
 
+# The notifier protocol, every order of its steps (tools/xen-tests/model)
+c_spin()
+{
+	tools/xen-tests/model/run.sh
+}
+
 failed=0
 lock tree
-for check in spdx checkpatch clang_format shellcheck kernel_doc W1_and_sparse abi programs; do
+for check in spdx checkpatch clang_format shellcheck kernel_doc W1_and_sparse abi programs spin; do
 	begun=$SECONDS
 	if "c_$check" >"$log/$check.log" 2>&1; then
 		printf 'ok   %s (%s)\n' "$check" "$(duration $((SECONDS - begun)))"

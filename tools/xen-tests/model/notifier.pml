@@ -43,6 +43,9 @@
 #ifndef READS
 #define READS		1	/* how often each of them fills its shadow entry */
 #endif
+#ifndef LIVES
+#define LIVES		1	/* how often a subscription comes and goes */
+#endif
 #ifndef NR_BUCKETS
 #define NR_BUCKETS	1
 #endif
@@ -110,8 +113,8 @@ inline callback(s, cur_seq)
 
 inline change_ptes(r)
 {
-#ifndef LIVE
 	d_step {
+#ifndef LIVE
 		if
 		:: r_pages[r] & PAGE_A -> pte[0]++
 		:: else
@@ -120,9 +123,10 @@ inline change_ptes(r)
 		:: r_pages[r] & PAGE_B -> pte[1]++
 		:: else
 		fi;
-		check_shadows()
-	}
+		check_shadows();
 #endif
+		skip
+	}
 }
 
 inline invalidate(r)
@@ -221,25 +225,31 @@ end:	do
 /* A subscription that comes and goes */
 proctype owner(byte d; byte s)
 {
-	byte seq, fresh, val, n;
+	byte seq, fresh, val, n, life;
 
-	inserting[d] = true;
-	insert(d, s);
-	inserting[d] = false;
 	do
-	:: n < READS -> fill(d, s); n++
+	:: life < LIVES ->
+		s_freed[s] = false;
+		inserting[d] = true;
+		insert(d, s);
+		inserting[d] = false;
+		do
+		:: n < READS -> fill(d, s); n++
+		:: else -> break
+		od;
+		n = 0;
+		/* A driver uses its shadow no more when it removes the subscription. */
+		d_step {
+			sh_valid[s] = false;
+			sh_pte[s] = 0
+		}
+		removing[d] = true;
+		remove(d, s);
+		removing[d] = false;
+		s_freed[s] = true;
+		life++
 	:: else -> break
-	od;
-	n = 0;
-	/* A driver uses its shadow no more when it removes the subscription. */
-	d_step {
-		sh_valid[s] = false;
-		sh_pte[s] = 0
-	}
-	removing[d] = true;
-	remove(d, s);
-	removing[d] = false;
-	s_freed[s] = true
+	od
 }
 
 /* -- scenarios ------------------------------------------------------------------------ */
@@ -251,6 +261,9 @@ init {
 		s_pages[1] = SUB1;
 #endif
 		core_init();
+#ifdef SUB1_IDLE
+		born(1);	/* it is there, and nobody reads it */
+#endif
 #ifdef READERS
 		/* Subscription 0 is inserted, and read by the first drivers. */
 		born(0);

@@ -323,6 +323,16 @@ inline forget_wait(d)
 	w_limit[d] = 0
 }
 
+/*
+ * The planted bug: not to wait for those in flight when the wait began, but for a
+ * moment without any, as long as others keep coming.
+ */
+#ifdef BUG_WAIT_FOR_QUIET
+#define wait_is_over(d, s)	(!waited_for(0, s) && !waited_for(1, s))
+#else
+#define wait_is_over(d, s)	!w_waits[d]
+#endif
+
 /* The slow part of mmu_interval_try_read_begin(); val: is it true? */
 inline try_slow(s, fresh)
 {
@@ -363,7 +373,7 @@ inline read_begin(d, s)
 		}
 		if
 		:: val ->
-			!w_waits[d];
+			wait_is_over(d, s);
 			forget_wait(d);
 			/* mmu_interval_try_read_begin() */
 			fresh = s_seq[s];
@@ -456,7 +466,8 @@ inline remove(d, s)
 		fi
 	}
 	if
-	:: val -> !w_waits[d];
+	:: val ->
+		wait_is_over(d, s);
 		d_step {
 			!subs_lock;
 			subs_lock = true;
