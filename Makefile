@@ -34,7 +34,7 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
+test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
 	@$(lab)/test.sh
 
 ##@ Working on it
@@ -45,8 +45,8 @@ shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
 kernel: source ## build the kernel of the lab  [KERNEL=ours|stock]
 	@$(lab)/kernel.sh
 
-modules: kernel ## the same, and list the modules that were built
-	@find build/kernel/$(KERNEL)/modules -name '*.ko'
+modules: testmodules ## the same, and list the modules that were built
+	@find build/modules/$(KERNEL) -name '*.ko'
 
 # KSRC: a Linux 6.12 tree of the user's own
 overlay: ## lay our files over a kernel tree  [KSRC=/path/to/linux-6.12]
@@ -62,12 +62,12 @@ programs: source ## build the programs that run in the lab
 	$(MAKE) --no-print-directory -s -C tools/xen-tests \
 		O=$(CURDIR)/build/tests KTREE=$(cache)/tree/stock
 
-check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI
+check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model
 	@$(lab)/setup.sh check
 	@$(lab)/check.sh
 
 ##@ Steps of the set-up (done by the above when needed)
-.PHONY: setup source root machine
+.PHONY: setup source root testmodules selftests machine
 setup: ## install the Debian packages that this machine lacks
 	@$(lab)/setup.sh
 
@@ -77,7 +77,13 @@ source: setup ## download and unpack Debian's kernel source
 root: setup ## cut dom0's root file system from Debian packages
 	@$(lab)/root.sh
 
-machine: root kernel programs build/host/labrun ## everything that boots
+testmodules: kernel ## build the modules of tools/xen-tests/modules
+	@$(lab)/modules.sh
+
+selftests: source ## build the kernel's own selftests
+	@$(lab)/selftests.sh
+
+machine: root testmodules programs build/host/labrun ## everything that boots
 	@$(lab)/initrd.sh
 
 build/host/labrun: $(labrun_src) $(lab)/labrun.h | setup
@@ -97,9 +103,9 @@ distclean: clean ## ... and the cache that all checkouts share
 help: ## this list
 	@awk -F ':.*## ' \
 		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		 /^[a-z][a-z]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		 /^[a-z][a-z]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'Variables'
-	@printf '  %-10s %s\n' \
+	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default) or stock: the packaged kernel without the overlay' \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, grants, lifecycle, clients: one or more of them, in quotes' \

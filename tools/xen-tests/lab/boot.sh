@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # boot.sh test|run|shell LAB: boot the machine that configs/lab/LAB.conf describes
-# (Xen, dom0, the job) and follow it with labrun. Everything that it boots has
-# been made before (Makefile).
+# (Xen and dom0, or Linux alone; the job) and follow it with labrun. Everything that
+# it boots has been made before (Makefile).
 #
 # Environment: KERNEL, SUITE, TEST (see `make help`), GM_SCALE (all time-outs),
+# GM_LONG=1 (test programs take the time that they take, see test-all.sh),
 # ICOUNT=1: the machine's time is a count of its instructions, so that figures can be
 # repeated and compared, whatever else this computer does.
 
@@ -18,6 +19,9 @@ conf=$GM_TOP/configs/lab/$lab.conf
 # shellcheck source=/dev/null
 . "$conf"
 
+[ -n "$LAB_XEN" ] || [ "$mode" != run ] ||
+	die "lab '$lab' has no Xen, and the main job is about grants: take another"
+
 log=$GM_BUILD/logs/$lab
 results=$GM_BUILD/results/$lab
 
@@ -25,9 +29,11 @@ results=$GM_BUILD/results/$lab
 # processors are shared.
 lock lab "$GM_BUILD"
 
+suites=${SUITE:-$LAB_SUITES}
+
 make_job()
 {
-	local dir=$log/job
+	local dir=$log/job more=()
 
 	fresh_dir "$dir/gm"
 	# As single-quoted words of sh, whatever is in them.
@@ -36,14 +42,18 @@ make_job()
 		quote GM_MODE "$mode"
 		quote GM_LAB "$lab"
 		quote GM_MAPPER "$LAB_MAPPER"
-		quote GM_SUITES "${SUITE:-$LAB_SUITES}"
+		quote GM_SUITES "$suites"
 		quote GM_TEST "${TEST:-}"
 		quote GM_KERNEL "$GM_KERNEL"
 		quote GM_SCALE "${GM_SCALE:-1}"
+		quote GM_LONG "${GM_LONG:-}"
 	} >"$dir/gm/job.conf"
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$log/job.cpio"
+	case " $suites" in
+	*" selftests"*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
+	esac
 	cat "$GM_BUILD/root/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL.cpio" \
-		"$log/job.cpio" >"$log/initrd"
+		${more[@]+"${more[@]}"} "$log/job.cpio" >"$log/initrd"
 	rm -rf "$dir" "$log/job.cpio"
 }
 
@@ -60,8 +70,8 @@ results=results/$lab
 
 console=(-chardev "file,id=con,path=$log/console.log" -serial chardev:con -monitor none)
 if [ "$mode" = shell ]; then
-	note "a shell in dom0 follows: 'exit' powers off, Ctrl-A X ends the machine at once"
-	# Ctrl-A x ends QEMU, Ctrl-C is for the shell in dom0.
+	note "a shell in the machine follows: 'exit' powers off, Ctrl-A X ends the machine at once"
+	# Ctrl-A x ends QEMU, Ctrl-C is for the shell inside.
 	console=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$log/console.log"
 		-serial chardev:con -mon chardev=con)
 fi
@@ -70,6 +80,16 @@ accel=(-accel "tcg,thread=multi")
 if [ -n "${ICOUNT:-}" ]; then
 	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -seed 1
 		-rtc "base=2026-01-01,clock=vm")
+	# Where things lie in memory decides how often caches collide.
+	LAB_LINUX="${LAB_LINUX:-} nokaslr norandmaps"
+fi
+
+kernel=kernel/$GM_KERNEL/vmlinux
+if [ -n "$LAB_XEN" ]; then
+	boot=(-kernel root/xen -append "$LAB_XEN"
+		-initrd "$kernel ${LAB_DOM0//,/,,},$log/initrd")
+else
+	boot=(-kernel "$kernel" -append "$LAB_LINUX" -initrd "$log/initrd")
 fi
 
 # One test may well be in a suite of another lab (test.sh sees to that).
@@ -82,6 +102,4 @@ exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--silence "${LAB_SILENCE:-180}" --total "${LAB_TOTAL:-1800}" -- \
 	qemu-system-x86_64 "${accel[@]}" -cpu "$LAB_CPU" \
 	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
-	-net none "${console[@]}" \
-	-kernel root/xen -append "$LAB_XEN" \
-	-initrd "kernel/$GM_KERNEL/vmlinux ${LAB_DOM0//,/,,},$log/initrd"
+	-net none "${console[@]}" "${boot[@]}"

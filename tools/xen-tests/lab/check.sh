@@ -24,10 +24,10 @@ mapfile -t files < <(all_files | LC_ALL=C sort -u | while read -r f; do [ ! -e "
 # matching REGEX: those of the files
 matching() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
 
-mapfile -t kernel_files < <(matching '^(include|mm|drivers|arch)/.*\.[ch]$')
+mapfile -t kernel_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/modules)/.*\.[ch]$')
 mapfile -t kernel_objects < <(matching '^(mm|drivers|arch)/.*\.c$' | sed 's/\.c$/.o/')
 # Not the suites: clang-format does not understand the macros of the harness.
-mapfile -t format_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/(lab|lib|agent|demo))/.*\.[ch]$')
+mapfile -t format_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/(lab|lib|agent|demo|modules))/.*\.[ch]$')
 mapfile -t scripts < <(for f in "${files[@]}"; do
 	if head -n 1 "$f" | grep -qE '^#!.*(sh|bash)( |$)'; then echo "$f"; fi
 	done; matching '^tools/xen-tests/lab/.*\.sh$')
@@ -98,7 +98,7 @@ kbuild()
 
 prepare_kernel()
 {
-	local fragments=("$GM_TOP"/configs/kernel/{base,mm,xen,test}.config)
+	local fragments=("$GM_TOP"/configs/kernel/{base,mm,xen,test,ours}.config)
 
 	"$GM_SCRIPTS/overlay.sh" "$ours" >/dev/null || return
 	mkdir -p "$obj"
@@ -121,6 +121,26 @@ c_W1_and_sparse()
 	kbuild "$log/w1" W=1 C=1 CHECK=sparse "${kernel_objects[@]}" ||
 		{ cat "$log/w1"; return 1; }
 	! grep -E '(warning|error):' "$log/w1"
+}
+
+# The same for the test modules. What they link against is checked when the lab's
+# are built (modules.sh).
+c_modules()
+{
+	local dir src=$GM_CACHE/tree/modules-check
+
+	prepare_kernel || return
+	fresh_dir "$src"
+	for dir in tools/xen-tests/modules/*/; do
+		[ -e "$dir/Kbuild" ] || continue
+		cp -r "$dir" "$src/"
+		echo "obj-m += $(basename "$dir")/" >>"$src/Kbuild"
+	done
+	[ -e "$src/Kbuild" ] || return 0
+	kbuild "$log/w1-modules" M="$src" W=1 C=1 CHECK=sparse GM_KERNEL=ours \
+		KBUILD_MODPOST_WARN=1 modules || { cat "$log/w1-modules"; return 1; }
+	! grep -vE '^WARNING: (Module.symvers|modpost:)' "$log/w1-modules" |
+		grep -E '(warning|error):'
 }
 
 c_kernel_doc()
@@ -159,15 +179,24 @@ c_spin()
 }
 
 failed=0
+run()
+{
+	local check begun
+
+	for check; do
+		begun=$SECONDS
+		if "c_$check" >"$log/$check.log" 2>&1; then
+			printf 'ok   %s (%s)\n' "$check" "$(duration $((SECONDS - begun)))"
+		else
+			cat "$log/$check.log"
+			printf 'FAIL %s (log: build/logs/check/%s.log)\n' "$check" "$check"
+			failed=1
+		fi
+	done
+}
+
+# What needs no kernel tree does not keep others from theirs.
+run spdx shellcheck spin
 lock tree
-for check in spdx checkpatch clang_format shellcheck kernel_doc W1_and_sparse abi programs spin; do
-	begun=$SECONDS
-	if "c_$check" >"$log/$check.log" 2>&1; then
-		printf 'ok   %s (%s)\n' "$check" "$(duration $((SECONDS - begun)))"
-	else
-		cat "$log/$check.log"
-		printf 'FAIL %s (log: build/logs/check/%s.log)\n' "$check" "$check"
-		failed=1
-	fi
-done
+run checkpatch clang_format kernel_doc W1_and_sparse modules abi programs
 exit $failed

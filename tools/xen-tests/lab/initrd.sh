@@ -3,8 +3,8 @@
 #
 # initrd.sh: pack what dom0 and the guests run on.
 #
-# In:  build/root (root.sh), build/kernel/<kernel> (kernel.sh), build/tests (the
-#      programs), configs/xl, tools/xen-tests/root
+# In:  build/root (root.sh), build/kernel/<kernel> (kernel.sh), build/modules/<kernel>
+#      (modules.sh), build/tests (the programs), configs/xl, tools/xen-tests/root
 # Out: build/initrd/<kernel>.cpio: what has to follow the dom0 root in the
 #      initial ram disk; boot.sh adds the job of a run.
 #
@@ -14,6 +14,7 @@
 . "$(dirname "$0")/common.sh"
 
 kernel=$GM_BUILD/kernel/$GM_KERNEL
+modules=$GM_BUILD/modules/$GM_KERNEL/lib/modules
 base=$GM_BUILD/root/tree
 tests=$GM_BUILD/tests
 root_files=$GM_TOP/tools/xen-tests/root
@@ -23,7 +24,7 @@ lib=lib/x86_64-linux-gnu
 
 lock initrd "$GM_BUILD"
 mkdir -p "$GM_BUILD/initrd"
-stamp=$(sum_of "$GM_SCRIPTS/initrd.sh" "$kernel" "$tests/bin" "$tests/suites" "$GM_TOP/configs/xl" "$root_files")-$(readlink "$GM_BUILD/root")
+stamp=$(sum_of "$GM_SCRIPTS/initrd.sh" "$kernel/vmlinux" "$modules" "$tests/bin" "$tests/suites" "$GM_TOP/configs/xl" "$root_files")-$(readlink "$GM_BUILD/root")
 [ -e "$out" ] && [ "$(cat "$out.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
 fresh_dir "$work"
 
@@ -74,7 +75,7 @@ guest_root()
 	done
 	cp "$base/usr/lib/xen-$GM_XEN_VERSION/bin/vchan-socket-proxy" "$1/usr/bin/"
 	cp "$root_files/init.guest" "$1/init"
-	cp -a "$kernel/modules/lib/modules" "$1/lib/"
+	cp -a "$modules" "$1/lib/"
 	if [ -d "$tests/bin" ]; then
 		cp -a "$tests/bin/." "$1/gm/bin/"
 	fi
@@ -94,7 +95,7 @@ fi
 pack "$work/guest" | gzip -1 -n >"$work/dom0/gm/guest/initrd-driver.gz"
 
 cp "$kernel/vmlinux" "$work/dom0/gm/guest/"
-cp -a "$kernel/modules/lib/modules" "$work/dom0/lib/"
+cp -a "$modules" "$work/dom0/lib/"
 if [ -d "$tests/bin" ]; then
 	cp -a "$tests/bin/." "$work/dom0/gm/bin/"
 fi

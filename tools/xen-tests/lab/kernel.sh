@@ -17,7 +17,8 @@ fragments=("$GM_TOP"/configs/kernel/{base,mm,xen,test}.config)
 [ "$GM_FLAVOR" = fast ] || die "FLAVOR=$GM_FLAVOR: only 'fast' exists"
 
 case $GM_KERNEL in
-ours)	overlay=("$GM_TOP"/{include,mm,drivers,arch}) ;;
+ours)	overlay=("$GM_TOP"/{include,mm,drivers,arch})
+	fragments+=("$GM_TOP/configs/kernel/ours.config") ;;
 stock)	overlay=() ;;
 *)	die "KERNEL=$GM_KERNEL: there are 'ours' and 'stock'" ;;
 esac
@@ -133,9 +134,12 @@ publish()
 }
 
 started=$SECONDS
+# Says which kernel the object directory holds (modules.sh builds against it).
+rm -f "$obj/.grantmirror-inputs"
 if [ "$GM_KERNEL" = ours ]; then
 	"$GM_SCRIPTS/overlay.sh" "$tree"
 fi
 configure
 build
+echo "$inputs" >"$obj/.grantmirror-inputs"
 publish

@@ -21,6 +21,7 @@ cpio               | /usr/bin/cpio                           | packs the initial
 xz-utils           | /usr/bin/xz                             | unpacks the kernel source
 file               | /usr/bin/file                           | finds the programs whose libraries dom0 needs
 ccache             | /usr/bin/ccache                         | a second kernel build takes a third of the time
+libnuma-dev        | /usr/include/numa.h                     | selftests of the kernel: KSM
 libxen-dev         | /usr/include/xengnttab.h                | the libraries that the test programs use
 qemu-system-x86    | /usr/bin/qemu-system-x86_64             | the machine that Xen runs on
 ca-certificates    | /etc/ssl/certs/ca-certificates.crt      | downloads over https mirrors

@@ -3,7 +3,7 @@
  * What comes over the results channel.
  *
  * Lines that start with "@@" are words of the job to labrun:
- *   @@ boot S, @@ ready S         S seconds after dom0's kernel started
+ *   @@ boot S, @@ ready S WHO     S seconds after dom0's kernel started; WHO is up
  *   @@ begin SUITE/PROG           what follows is the KTAP of that program ...
  *   @@ end SUITE/PROG STATUS      ... which has ended
  *   @@ note TEXT                  for the reader
@@ -313,8 +313,10 @@ static void job_word(struct report *r, char *line)
 	} else if (!strncmp(line, "note ", 5)) {
 		printf("%s%s\n", r->mode == MODE_TEST ? "# " : "", line + 5);
 	} else if (!strncmp(line, "ready ", 6)) {
-		printf("%s%s: Xen and dom0 are up (%.1f s)\n",
-		       r->mode == MODE_TEST ? "# " : "==> ", r->lab, now() - r->since);
+		line += strlen("ready ");
+		line += strcspn(line, " ");
+		printf("%s%s:%s up (%.1f s)\n", r->mode == MODE_TEST ? "# " : "==> ",
+		       r->lab, line, now() - r->since);
 		r->since = now();
 	} else if (!strncmp(line, "done", 4)) {
 		if (r->cur)

@@ -15,7 +15,7 @@
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/packages.sh"
 
-KEY=$(sum_of "$GM_SCRIPTS"/{root,packages}.sh | cut -c1-12)
+KEY=$({ sum_of "$GM_SCRIPTS/root.sh"; echo "$GM_DOM0_PACKAGES$GM_DOM0_SKIP"; } | sha256sum | cut -c1-12)
 OUT=$GM_CACHE/root/$KEY
 
 link_result()

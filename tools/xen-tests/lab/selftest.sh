@@ -31,7 +31,7 @@ END
 chmod +x "$work/machine"
 
 # What a well-behaved machine says before, around and after its tests
-boot='echo "@@ boot 1" >&3; echo "@@ ready 2" >&3;'
+boot='echo "@@ boot 1" >&3; echo "@@ ready 2 Linux is" >&3;'
 begin='echo "@@ begin s/prog" >&3; echo "TAP version 13" >&3;'
 end='echo "@@ end s/prog 0" >&3;'
 finish='echo "@@ done 0" >&3;'

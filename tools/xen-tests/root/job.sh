@@ -8,7 +8,7 @@
 
 # shellcheck source=/dev/null
 . /gm/job.conf
-export GM_TEST GM_SCALE GM_LAB GM_KERNEL
+export GM_TEST GM_SCALE GM_LAB GM_KERNEL GM_LONG
 # Long enough for the slowest guest on the slowest machine, in seconds.
 GUEST_UP=180
 GUEST_DOWN=120
@@ -150,9 +150,9 @@ test)
 	for suite in $GM_SUITES; do
 		gm-suite --has-test "$suite" || continue
 		case $suite in
-		# They drive xl, and start guests of their own.
-		lifecycle | clients) gm-suite "$suite" ;;
-		*) run_with_granter "$suite" ;;
+		grants) run_with_granter "$suite" ;;
+		# Those that need guests start their own.
+		*) gm-suite "$suite" ;;
 		esac
 	done
 	;;
