@@ -38,7 +38,7 @@ test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= I
 	@$(lab)/test.sh
 
 ##@ Working on it
-.PHONY: shell kernel modules overlay programs check
+.PHONY: shell kernel modules overlay programs check compat
 shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
@@ -65,6 +65,9 @@ programs: source ## build the programs that run in the lab
 check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model
 	@$(lab)/setup.sh check
 	@$(lab)/check.sh
+
+compat: source ## build all users of the notifier and HMM APIs with our headers  [KERNEL=]
+	@$(lab)/compat.sh
 
 ##@ Steps of the set-up (done by the above when needed)
 .PHONY: setup source root testmodules selftests machine

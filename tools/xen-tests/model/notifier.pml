@@ -8,7 +8,7 @@
  * that keep shadow entries. The core is one of two files with the same five
  * operations:
  *
- *	ranges.pml	what mm/mmu_notifier.c does: ranges in flight
+ *	ranges.pml	ours: ranges in flight
  *	per_mm.pml	one sequence and one count for the whole mm (with -DPER_MM)
  *
  * Safety is in assertions, and in that no process hangs (-DSAFETY, the default,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The core: invalidations in flight are recorded as ranges. Each operation is a
- * function of mm/mmu_notifier.c; see README.md for who is who.
+ * Our core: invalidations in flight are recorded as ranges. Names are those of
+ * mm/mmu_notifier.c and mm/mmu_interval.c; README.md says who is who.
  *
  * A section under subs->lock is one step, if nothing in it waits and at most one
  * of its stores can be seen by who does not hold the lock. Insert's is several:
