@@ -4,22 +4,33 @@
  * mm/mmu_notifier.c and mm/mmu_interval.c; README.md says who is who.
  *
  * A section under subs->lock is one step, if nothing in it waits and at most one
- * of its stores can be seen by who does not hold the lock. Insert's is several:
- * it takes bucket locks inside.
+ * of its stores can be seen by who does not hold the lock. Others are several, with
+ * subs_lock held in between.
  */
+
+#ifndef NR_SLOTS
+#define NR_SLOTS	1	/* in each bucket */
+#endif
+#define ALL_SLOTS	(NR_BUCKETS * NR_SLOTS)
 
 /* Of the mm: subs->lock protects all but what is read without it. */
 bool subs_lock;
 byte ticket;			/* last one given */
 byte nr_colliding;		/* read by read_begin's fast path */
 byte tree_seq;			/* seqcount of the tree */
-bool used[NR_BUCKETS];		/* buckets that this mm has been in */
+bool marked[NR_BUCKETS];	/* buckets that this mm uses */
 bool in_tree[NR_SUBS];		/* read by walkers */
 byte leaving[NR_SUBS];		/* 1 + the driver that waits to remove it */
 
+/* 1 + the quiet range that is in it, and a state; 0: free. Changed by cmpxchg. */
+byte slot[ALL_SLOTS];
+
+#define LOOKING		64	/* the owner looks at the tree */
+#define HELD		128	/* an insert looks at the range */
+
 /* Of a range */
-byte r_bucket[NR_RANGES];	/* 1 + the bucket it was put into, 0: none */
-byte r_ticket[NR_RANGES];	/* 0: quiet; bucket's lock, subs->lock */
+byte r_slot[NR_RANGES];		/* 1 + the slot it was put into, 0: none */
+byte r_ticket[NR_RANGES];	/* subs->lock */
 bool r_colliding[NR_RANGES];	/* on the mm's list; subs->lock */
 
 /* Of a driver that waits in read_begin or remove; subs->lock */
@@ -45,19 +56,6 @@ byte w_for[NR_DRIVERS];
 #define later(r, w)	(r_ticket[r] != w_limit[w] && ((r_ticket[r] - w_limit[w]) & 255) < 128)
 #endif
 
-/* Bucket locks are queued (first come, first served), as the kernel's spinlocks are. */
-#ifdef LIVE
-chan queue[NR_BUCKETS] = [8] of { byte };
-#define bucket_free(b)		(len(queue[b]) == 0)
-#define lock_bucket(b)		queue[b] ! _pid; queue[b] ? [eval(_pid)]
-#define unlock_bucket(b)	queue[b] ? eval(_pid)
-#else
-bool bucket_locked[NR_BUCKETS];
-#define bucket_free(b)		!bucket_locked[b]
-#define lock_bucket(b)		d_step { !bucket_locked[b]; bucket_locked[b] = true }
-#define unlock_bucket(b)	bucket_locked[b] = false
-#endif
-
 /* A newborn's first number is even, so it is no ticket and never comes back. */
 #ifdef BUG_NEWBORN_WITH_TICKET
 #define FIRST_SEQ		ticket
@@ -69,6 +67,11 @@ bool bucket_locked[NR_BUCKETS];
 
 inline core_init()
 {
+#ifdef MARKED
+	for (k : 0 .. NR_BUCKETS - 1) {
+		marked[k] = true
+	}
+#endif
 #ifdef LIVE
 	ticket = 1
 #else
@@ -130,50 +133,74 @@ inline may_overlap(r)
 }
 
 #ifdef BUG_NO_MARK
-#define passed_over(r, s, started)	false
+#define passed_over(r, s)	false
 #else
-#define passed_over(r, s, started)	(leaving[s] && (!started || later(r, leaving[s] - 1)))
+#define passed_over(r, s)	(leaving[s] && later(r, leaving[s] - 1))
 #endif
 
 /*
  * mn_collect() with batches of one, under subs->lock: from s on, the next subscription
  * to call; NR_SUBS if there is none
  */
-inline collect(r, started)
+inline collect(r)
 {
 	do
 	:: s == NR_SUBS -> break
-	:: s < NR_SUBS && in_tree[s] && overlap(r, s) && !passed_over(r, s, started) -> break
+	:: s < NR_SUBS && in_tree[s] && overlap(r, s) && !passed_over(r, s) -> break
 	:: else -> s++
 	od
 }
 
-/* mn_start_quiet() */
+/* mn_start_quiet() in a marked bucket; found: it is not quiet */
+inline try_quiet(r)
+{
+#ifdef BUG_LOOK_BEFORE_SLOT
+	may_overlap(r);
+#endif
+	b = (r % NR_BUCKETS) * NR_SLOTS;
+	do
+	:: atomic { b < (r % NR_BUCKETS + 1) * NR_SLOTS && slot[b] == 0 ->
+		slot[b] = (r + 1) | LOOKING;
+		r_slot[r] = b + 1
+	   }
+	   break
+	:: b < (r % NR_BUCKETS + 1) * NR_SLOTS && slot[b] != 0 -> b++
+	:: b == (r % NR_BUCKETS + 1) * NR_SLOTS -> break
+	od;
+	if
+	:: r_slot[r] != 0 ->
+#ifndef BUG_LOOK_BEFORE_SLOT
+		may_overlap(r);
+#endif
+		d_step {
+			if
+			:: found ->
+				slot[b] = 0;
+				r_slot[r] = 0
+			:: else -> slot[b] = r + 1
+			fi
+		}
+	:: else -> found = true
+	fi;
+	b = 0
+}
+
+/*
+ * Who waits for the end of a look waits for a word that others change all the time.
+ * That it sees a moment in between is not fairness of processes: where there are
+ * storms, a look is one step.
+ */
 inline start_quiet(r)
 {
-	b = r % NR_BUCKETS;
-#ifdef BUG_WALK_BEFORE_LOCK
-	used[b] = true;
-	may_overlap(r);
-	lock_bucket(b);
+	if
+	:: marked[r % NR_BUCKETS] ->
+#ifdef LIVE
+		atomic { try_quiet(r) }
 #else
-	lock_bucket(b);
-#ifdef BUG_MARK_AFTER_WALK
-	may_overlap(r);
-	used[b] = true;
-#else
-	used[b] = true;
-	may_overlap(r);
+		try_quiet(r)
 #endif
-#endif
-	d_step {
-		if
-		:: !found -> r_bucket[r] = b + 1
-		:: else
-		fi
-	}
-	unlock_bucket(b);
-	b = 0
+	:: else -> found = true
+	fi
 }
 
 inline inv_start(r)
@@ -184,18 +211,28 @@ inline inv_start(r)
 	:: else ->
 		/* mn_start_slow() */
 		found = false;
-		d_step {
-			!subs_lock && bucket_free(0);
-			s = 0;
-			collect(r, false);
-			if
-			:: s == NR_SUBS ->
-				/* Nobody, after all: quiet. */
-				used[0] = true;
-				r_bucket[r] = 1
-			:: else -> start_colliding(r)
-			fi
-		}
+		if
+		:: !marked[r % NR_BUCKETS] ->
+			d_step {
+				!subs_lock;
+				subs_lock = true;
+				marked[r % NR_BUCKETS] = true
+			}
+			d_step {
+				start_colliding(r);
+				s = 0;
+				collect(r);
+				subs_lock = false
+			}
+		:: else ->
+			d_step {
+				!subs_lock;
+				start_colliding(r);
+				s = 0;
+				collect(r);
+				skip
+			}
+		fi;
 		do
 		:: s < NR_SUBS ->
 			if
@@ -209,7 +246,7 @@ inline inv_start(r)
 				!subs_lock;
 				assert(in_tree[s]);
 				s++;
-				collect(r, true);
+				collect(r);
 				skip
 			}
 		:: else -> break
@@ -257,27 +294,33 @@ inline end_colliding(r)
 	}
 }
 
-/* mn_end_intervals() */
+/* While an insert holds the slot its owner waits. */
+#ifdef BUG_NO_WAIT_FOR_HELD
+#define may_have_left(b, r)	true
+#else
+#define may_have_left(b, r)	(slot[b] != ((r + 1) | HELD))
+#endif
+
+/* mn_end_quiet(), and if that is not how it is, mn_end_colliding() */
 inline inv_end(r)
 {
-	found = true;
 	if
-	:: r_bucket[r] > 0 ->
-		/* mn_end_quiet() */
-		b = r_bucket[r] - 1;
-		lock_bucket(b);
-		d_step {
-#ifdef BUG_NO_RECHECK
-			found = false;
+	:: r_slot[r] == 0 -> found = true
+	:: else ->
+		b = r_slot[r] - 1;
+		if
+#ifdef BUG_BLIND_END
+		:: true -> slot[b] = 0
 #else
-			/* Or has an insert made it colliding? */
-			found = r_ticket[r] != 0;
+		:: atomic { slot[b] == r + 1 -> slot[b] = 0 }
+		/* Not there: an insert has made it colliding. */
+		:: slot[b] != r + 1 && may_have_left(b, r) -> found = true
 #endif
-			r_bucket[r] = 0
+		fi;
+		d_step {
+			r_slot[r] = 0;
+			b = 0
 		}
-		unlock_bucket(b);
-		b = 0
-	:: else
 	fi;
 	if
 	:: found -> end_colliding(r)
@@ -396,40 +439,62 @@ inline read_begin(d, s)
 
 /* -- insert, remove ---------------------------------------------------------------------- */
 
+#ifdef BUG_NO_WAIT_FOR_LOOKING
+#define looking(n)		false
+#define nothing_in(n)		(slot[n] == 0 || (slot[n] & LOOKING))
+#else
+#define looking(n)		((slot[n] & LOOKING) != 0)
+#define nothing_in(n)		(slot[n] == 0)
+#endif
+
+/* mn_promote() with mn_hold() and mn_let_go() */
+inline promote(s)
+{
+	do
+	:: n < ALL_SLOTS && !marked[n / NR_SLOTS] -> n++
+	:: n < ALL_SLOTS && marked[n / NR_SLOTS] ->
+		if
+		:: nothing_in(n)
+		:: atomic { !nothing_in(n) && !looking(n) ->
+			val = slot[n] - 1;
+#ifndef BUG_NO_HELD
+			slot[n] = slot[n] | HELD
+#endif
+		   }
+		   d_step {
+			if
+			:: overlap(val, s) ->
+				start_colliding(val);
+				val = 0
+			:: else -> val++
+			fi
+		   }
+		   d_step {
+			slot[n] = val;
+			val = 0
+		   }
+		fi;
+		n++
+	:: else -> break
+	od;
+	n = 0
+}
+
 inline insert(d, s)
 {
 	d_step {
 		!subs_lock;
 		subs_lock = true;
-		s_seq[s] = FIRST_SEQ;
-		tree_seq++
+		s_seq[s] = FIRST_SEQ
 	}
-	in_tree[s] = true;
+#ifdef BUG_PROMOTE_FIRST
+	promote(s);
+#endif
 	tree_seq++;
-#ifndef BUG_NO_PROMOTION
-	/* mn_promote() */
-	do
-	:: n < NR_BUCKETS ->
-		if
-		:: used[n] ->
-			lock_bucket(n);
-			d_step {
-				for (k : 0 .. NR_RANGES - 1) {
-					if
-					:: r_bucket[k] == n + 1 && r_ticket[k] == 0 && overlap(k, s) ->
-						start_colliding(k)
-					:: else
-					fi
-				}
-				k = 0
-			}
-			unlock_bucket(n)
-		:: else
-		fi;
-		n++
-	:: else -> break
-	od;
-	n = 0;
+	in_tree[s] = true;
+	tree_seq = (tree_seq + 1) & 255;
+#if !defined(BUG_NO_PROMOTION) && !defined(BUG_PROMOTE_FIRST)
+	promote(s);
 #endif
 	subs_lock = false
 }
@@ -485,10 +550,10 @@ inline remove(d, s)
 #ifndef BUG_NO_HANDOVER
 	/* mn_wait_for_walkers() */
 	do
-	:: n < NR_BUCKETS ->
+	:: n < ALL_SLOTS ->
 		if
-		:: used[n] -> lock_bucket(n); unlock_bucket(n)
-		:: else
+		:: !marked[n / NR_SLOTS]
+		:: marked[n / NR_SLOTS] && !(slot[n] & LOOKING)
 		fi;
 		n++
 	:: else -> break

@@ -28,6 +28,7 @@ declare -A message=(
 	[freed]='assertion violated .*s_freed'		# callback or walker after remove
 	[lost]='assertion violated .*in_tree'		# no way on to the next batch
 	[early]='assertion violated .*w_for'		# counted down for another range
+	[twice]='assertion violated .*r_colliding'	# ends in one way, and in the other too
 	[idle]='assertion violated .*s_pages'		# waits for what it does not collide with
 )
 
@@ -41,16 +42,17 @@ here='-DLIVE -DNR_RANGES=2 -DSTORM=PAGE_A -DSTORM2=PAGE_B'
 
 # name | expectation | flags
 cases="
-reader			| safe | $reader -DROUNDS=2 -DREADS=2
+reader			| safe | $reader -DROUNDS=2 -DMARKED
 readers			| safe | -DNR_SUBS=1 -DREADERS=2 -DNR_DRIVERS=2
-three_ranges		| safe | $reader -DNR_RANGES=3
-newborn			| safe | $newborn
+three_ranges		| safe | $reader -DNR_RANGES=3 -DONLY_AB -DMARKED
+newborn			| safe | $newborn -DMARKED
+newborn_two_slots	| safe | $newborn -DMARKED -DNR_SLOTS=2 -DSUB1=PAGES_AB -DONLY_AB
 newborn_elsewhere	| safe | $newborn -DSUB1=PAGE_B -DNR_BUCKETS=2
-newborn_overlaps	| safe | $newborn -DSUB1=PAGES_AB -DONLY_AB
-born_again		| safe | $one -DLIVES=2 -DNR_BUCKETS=2
-two_come_and_go		| safe | -DNR_SUBS=2 -DNR_DRIVERS=2 -DONLY_AB
+born_again		| safe | $one -DLIVES=2 -DNR_BUCKETS=2 -DMARKED
+born_again_unmarked	| safe | $one -DLIVES=2
+two_come_and_go		| safe | -DNR_SUBS=2 -DNR_DRIVERS=2 -DONLY_AB -DMARKED
 two_meet_one_range	| safe | -DNR_SUBS=2 -DNR_DRIVERS=2 -DNR_RANGES=1 -DROUNDS=2
-refused			| safe | $one -DREADS=2 -DREFUSALS
+refused			| safe | $one -DREADS=2 -DREFUSALS -DMARKED
 
 read_elsewhere		| live | $reader $elsewhere -DEVENT=reading[0]
 read_other_collides	| live | $reader $elsewhere $other -DSUB1=PAGE_B -DEVENT=reading[0]
@@ -73,17 +75,20 @@ IGNORE_RETRY		| stale | $reader
 COUNT_BEFORE_SEQ	| stale | $reader
 NO_WAIT			| stale | $reader
 FRESH_SEQ		| stale | $reader
-NO_PROMOTION		| stale | $one
-WALK_BEFORE_LOCK	| stale | $one
-MARK_AFTER_WALK		| stale | $one
-NO_SEQCOUNT		| stale | $newborn
-NEWBORN_WITH_TICKET	| stale | $newborn
-NO_RECHECK		| hang  | $one
+NO_PROMOTION		| stale | $one -DMARKED
+PROMOTE_FIRST		| stale | $one -DMARKED
+LOOK_BEFORE_SLOT	| stale | $one -DMARKED
+NO_WAIT_FOR_LOOKING	| stale | $one -DMARKED
+NO_SEQCOUNT		| stale | $newborn -DMARKED
+NEWBORN_WITH_TICKET	| stale | $newborn -DMARKED
+BLIND_END		| hang  | $one -DMARKED
+NO_HELD			| hang  | $one -DMARKED
+NO_WAIT_FOR_HELD	| twice | $one -DMARKED
 LEAK_ON_REFUSAL		| hang  | $reader -DROUNDS=2 -DREFUSALS
 NO_LIMIT		| early | $reader
 WAIT_FOR_ALL		| idle  | $reader $other -DSUB1=PAGE_B
 NO_MARK			| lost  | $one
-NO_HANDOVER		| freed | $one
+NO_HANDOVER		| freed | $one -DMARKED
 REMOVE_DOES_NOT_WAIT	| lost  | $one
 ERASE_FIRST		| lost  | $one
 "
