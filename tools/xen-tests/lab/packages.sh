@@ -37,6 +37,11 @@ shellcheck         | /usr/bin/shellcheck                     | checker for shell
 spin               | /usr/bin/spin                           | searches the model of the notifier protocol
 '
 
+# Only `make bench` needs these.
+GM_BENCH_PACKAGES='
+gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures
+'
+
 # In dom0: these, and what they depend on, are downloaded and unpacked, never
 # installed on this machine.
 GM_DOM0_PACKAGES="
