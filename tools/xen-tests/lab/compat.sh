@@ -30,6 +30,9 @@ mapfile -t core < <(printf '%s\n' "${core[@]}" ${own[@]+"${own[@]}"} | sort -u)
 mapfile -t objects < <(grep '^[^#]' "$GM_SCRIPTS/compat-objects.txt")
 log=$GM_BUILD/logs/compat/$GM_KERNEL
 
+# One order for sort and comm
+export LC_ALL=C
+
 passed=0
 failed=0
 # result FILE-OF-MESSAGES STATUS NAME
@@ -259,10 +262,10 @@ check_planted()
 		"planted: a callback's signature differs: reported, with the object's name"
 
 	first=$(head -n 1 "$log/exports.stock")
-	sed 1d "$log/exports" >"$log/planted.exports"
+	grep -vxF "$first" "$log/exports" >"$log/planted.exports"
 	result /dev/null "$([ "$(not_exported "$log/exports.stock" "$log/planted.exports")" = "$first" ]; echo $?)" \
 		"planted: a symbol is not exported: reported (${first% *})"
-	sed '1s/EXPORT_SYMBOL_GPL/EXPORT_SYMBOL/' "$log/exports" >"$log/planted.exports"
+	sed "s/^$first\$/${first%_GPL}/" "$log/exports" | sort >"$log/planted.exports"
 	result /dev/null "$([ "$(not_exported "$log/exports.stock" "$log/planted.exports")" = "$first" ]; echo $?)" \
 		"planted: ... or for everybody: reported"
 }
