@@ -47,6 +47,7 @@ make_job()
 		quote GM_KERNEL "$GM_KERNEL"
 		quote GM_SCALE "${GM_SCALE:-1}"
 		quote GM_LONG "${GM_LONG:-}"
+		quote GM_MN_SECONDS "${GM_MN_SECONDS:-}"
 	} >"$dir/gm/job.conf"
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$log/job.cpio"
 	case " $suites" in
