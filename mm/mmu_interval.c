@@ -132,6 +132,7 @@ static struct mmu_notifier_range *mn_hold(struct mn_slot *slot)
 /* range: as it was held; NULL: it has left the slot */
 static void mn_let_go(struct mn_slot *slot, struct mmu_notifier_range *range)
 {
+	/* Who ends it, or takes the slot next, sees what was done to it. */
 	smp_store_release(&slot->range, (unsigned long)range);
 	preempt_enable();
 }
@@ -176,8 +177,8 @@ static void mn_wait_for_walkers(struct mmu_notifier_subscriptions *subs)
 		struct mn_slot *slot = mn_buckets[i].slot;
 		struct mn_slot *end = slot + MN_SLOTS;
 
-		/* Pairs with the release in mn_start_quiet(). */
 		for (; slot < end; slot++)
+			/* Pairs with the release in mn_start_quiet(). */
 			while (smp_load_acquire(&slot->range) == MN_LOOKING)
 				cpu_relax();
 	}
