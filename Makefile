@@ -20,7 +20,9 @@ SUITE  ?=
 TEST   ?=
 # 1: time in the machine is a count of instructions, for figures
 ICOUNT ?=
-export KERNEL LAB SUITE TEST ICOUNT
+# bench: how often each kernel runs
+ROUNDS ?= 3
+export KERNEL LAB SUITE TEST ICOUNT ROUNDS
 
 # Every QEMU ends when this make does, whatever kills it (see labrun.c).
 export GM_OWNER := $(shell echo $$PPID)
@@ -30,17 +32,28 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
 labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 
 ##@ The two that matter
-.PHONY: run test
+.PHONY: run test test-all
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL= ICOUNT=1]
+test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh
+
+test-all: machine selftests ## also the long ones; hours; goes on where it was interrupted
+	@$(lab)/test-all.sh
 
 ##@ Working on it
 .PHONY: shell kernel modules overlay programs check
 shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
+
+# Two kernels, each with all that boots; what differs between them is ours.
+.PHONY: bench
+bench: source ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST=]
+	@$(lab)/setup.sh bench
+	@$(MAKE) --no-print-directory KERNEL=stock machine
+	@$(MAKE) --no-print-directory KERNEL=ours machine
+	@$(lab)/bench.sh
 
 kernel: source ## build the kernel of the lab  [KERNEL=ours|stock]
 	@$(lab)/kernel.sh
@@ -103,13 +116,15 @@ distclean: clean ## ... and the cache that all checkouts share
 help: ## this list
 	@awk -F ':.*## ' \
 		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		 /^[a-z][a-z]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		 /^[a-z][a-z-]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'Variables'
 	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default) or stock: the packaged kernel without the overlay' \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, grants, lifecycle, clients: one or more of them, in quotes' \
+		SUITE 'runner, grants, lifecycle, clients, kunit, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
+		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \
 		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
+		GM_LONG '1: test programs that have a longer run in them take it (test-all does)' \
 		KSRC "overlay: a Linux 6.12 tree of your own"

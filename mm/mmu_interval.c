@@ -10,6 +10,7 @@
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/preempt.h>
 #include <linux/sched/mm.h>
 #include <trace/events/mmu_notifier.h>
 
@@ -83,53 +84,86 @@ mn_wait_prepare(struct mmu_notifier_subscriptions *subs,
 
 /*
  * Who waits for invalidations waits for their callbacks, and for what these wait
- * for. Said always, so that lockdep sees it without a collision.
+ * for. Said always, so that lockdep sees it without a collision. The debugging half of
+ * might_sleep(): without a collision there is no reason to offer the CPU.
  */
 static void mn_might_wait(void)
 {
-	might_sleep();
+	__might_sleep(__FILE__, __LINE__);
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
 
 /*
- * The buckets that may have to do with a change of the tree that was just made. Who
- * marks another one after this sees the change; pairs with mn_start_quiet().
+ * The buckets that may have to do with a change of the tree that was just made. One that
+ * is marked after this is so by somebody who sees the change. Of those that are, a slot
+ * that is taken after this is taken by somebody who sees the change.
  */
 static unsigned long mn_buckets_of(struct mmu_notifier_subscriptions *subs)
 {
-	smp_mb(); /* the change of the tree, then the marks */
+	smp_mb(); /* the change of the tree, then the slots; see mn_start_quiet() */
 	return READ_ONCE(subs->buckets);
 }
 
 /*
- * quiet -> colliding, for all that overlap a subscription that has just been put
- * into the tree. Returns how many.
+ * Keep the owner of a quiet invalidation from ending it. Returns which one that is, or
+ * NULL if the slot is free. Preemption is off until mn_let_go().
  */
-static unsigned int mn_promote(struct mmu_notifier_subscriptions *subs,
-			       struct mmu_interval_notifier *interval_sub)
+static struct mmu_notifier_range *mn_hold(struct mn_slot *slot)
 {
-	struct mmu_notifier_range *range;
-	struct hlist_node *next;
+	unsigned long value;
+
+	for (;;) {
+		/* If it has ended: the entries are as it left them for our readers. */
+		value = smp_load_acquire(&slot->range);
+		if (!value)
+			return NULL;
+		if (value & (MN_LOOKING | MN_HELD)) {
+			cpu_relax();
+			continue;
+		}
+		preempt_disable();
+		if (try_cmpxchg(&slot->range, &value, value | MN_HELD))
+			return (struct mmu_notifier_range *)value;
+		preempt_enable();
+	}
+}
+
+/* range: as it was held; NULL: it has left the slot */
+static void mn_let_go(struct mn_slot *slot, struct mmu_notifier_range *range)
+{
+	smp_store_release(&slot->range, (unsigned long)range);
+	preempt_enable();
+}
+
+/*
+ * quiet -> colliding, for all that overlap a subscription that has just been put
+ * into the tree.
+ */
+static void mn_promote(struct mmu_notifier_subscriptions *subs,
+		       struct mmu_interval_notifier *interval_sub)
+{
 	unsigned long buckets = mn_buckets_of(subs);
-	unsigned int i, n = 0;
+	unsigned int i;
 
 	lockdep_assert_held(&subs->lock);
 	for_each_set_bit(i, &buckets, MN_BUCKETS) {
-		struct mn_bucket *bucket = &mn_buckets[i];
+		struct mn_slot *slot = mn_buckets[i].slot;
+		struct mn_slot *end = slot + MN_SLOTS;
 
-		spin_lock(&bucket->lock);
-		hlist_for_each_entry_safe(range, next, &bucket->quiet, in_flight) {
-			if (range->mm != interval_sub->mm ||
-			    !mn_overlaps(range, &interval_sub->interval_tree))
+		for (; slot < end; slot++) {
+			struct mmu_notifier_range *range = mn_hold(slot);
+
+			if (!range)
 				continue;
-			hlist_del(&range->in_flight);
-			mn_start_colliding(subs, range);
-			n++;
+			if (range->mm == interval_sub->mm &&
+			    mn_overlaps(range, &interval_sub->interval_tree)) {
+				mn_start_colliding(subs, range);
+				range = NULL;
+			}
+			mn_let_go(slot, range);
 		}
-		spin_unlock(&bucket->lock);
 	}
-	return n;
 }
 
 /* A subscription has left the tree: when this returns, nobody looks at it any more. */
@@ -139,8 +173,13 @@ static void mn_wait_for_walkers(struct mmu_notifier_subscriptions *subs)
 	unsigned int i;
 
 	for_each_set_bit(i, &buckets, MN_BUCKETS) {
-		spin_lock(&mn_buckets[i].lock);
-		spin_unlock(&mn_buckets[i].lock);
+		struct mn_slot *slot = mn_buckets[i].slot;
+		struct mn_slot *end = slot + MN_SLOTS;
+
+		/* Pairs with the release in mn_start_quiet(). */
+		for (; slot < end; slot++)
+			while (smp_load_acquire(&slot->range) & MN_LOOKING)
+				cpu_relax();
 	}
 }
 
@@ -256,7 +295,9 @@ static int mn_insert(struct mmu_interval_notifier *interval_sub,
 	 */
 	interval_sub->invalidate_seq = subs->seq - 1;
 	mn_tree_insert(subs, interval_sub);
-	colliding = mn_promote(subs, interval_sub);
+	mn_promote(subs, interval_sub);
+	/* Counted for the tracepoint; the list is empty but for a moment. */
+	colliding = subs->nr_colliding ? mn_collisions(subs, interval_sub) : 0;
 	spin_unlock(&subs->lock);
 
 	trace_mmu_interval_insert(interval_sub, colliding);

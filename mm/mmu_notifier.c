@@ -34,20 +34,19 @@
  *
  * An invalidation (struct mmu_notifier_range, on the stack of whoever announced it)
  *
- *                   nothing overlaps
- *	  idle ----------------------------> quiet ---+
- *	   ^ |                                 |      | end
- *	   | | a subscription overlaps         | a subscription that overlaps
- *	   | v                                 v is inserted
- *	   | colliding <-----------------------+
- *	   |     |                                    |
- *	   +-----+------------------------------------+
- *	    end, or refused (non-blockable)
+ *	        nothing overlaps            +-------+           end
+ *	 +--------------------------------> | quiet | ---------------------+
+ *	 |                                  +-------+                      |
+ *	 |                                      | a subscription that      |
+ *	 |                                      v overlaps is inserted     v
+ *	idle                              +-----------+                  idle
+ *	 +------------------------------> | colliding | -------------------+
+ *	        a subscription overlaps   +-----------+    end, or refused
  *
- *  quiet: in a bucket, which is a list with a lock that CPUs pick by their number and
- *	that all mms share. The state is entered under the bucket's lock after a look at
- *	the mm's tree of subscriptions that takes no lock of the mm. So an invalidation
- *	that concerns nobody writes nothing that the mm's other threads read.
+ *  quiet: in a slot, a word that holds its address. CPUs have their own bucket of
+ *	these, which all mms share. The state is entered after a look at the mm's tree of
+ *	subscriptions that takes no lock. So an invalidation that concerns nobody
+ *	writes nothing that the mm's other threads read.
  *  colliding: in the mm's list of these, with a ticket: a number, always odd, that
  *	no other had. The ticket is the cur_seq of the callbacks.
  *
@@ -70,43 +69,36 @@
  * lowers the counts of the waiters that it overlaps and whose ticket is not older than
  * its own, and wakes those that reach zero.
  *
- * Locks, in this order:
- *  - subscriptions->lock: changes to the tree, the list of colliding, the waiters,
- *    the last ticket, the list of plain notifiers.
- *  - mn_bucket->lock: the list of quiet ones. Also holds off the end of remove while
- *    its owner looks at the tree.
- * Both are held for short stretches and never across a callback. Above them are the
- * locks of the mm (every invalidation holds the mmap lock, a VMA's or a reverse map
- * lock) and the driver's. A lock that a callback takes must not be held across
- * read_begin, remove or anything else that waits for an invalidation to end: lockdep
- * knows all of them as mmu_notifier_invalidate_range_start.
+ * subscriptions->lock covers changes to the tree, the list of colliding, the waiters, the
+ * last ticket, the list of plain notifiers. It is held for short stretches and never
+ * across a callback. Above it are the locks of the mm (every invalidation holds the mmap
+ * lock, a VMA's or a reverse map lock) and the driver's. A lock that a callback takes
+ * must not be held across read_begin, remove or anything else that waits for an
+ * invalidation to end: lockdep knows all of them as mmu_notifier_invalidate_range_start.
  *
- * The races that shaped this. Each is between two critical sections of one lock, or
- * has its barrier named in the code.
+ * The races that shaped this.
  *
  * A quiet start and an insert: one of them sees the other.
  *
- *	start					insert
- *	bucket->lock				subs->lock
- *	  look at the tree: nothing		  put it into the tree
- *	  put the range into the bucket		  for each bucket:
- *	bucket->unlock				    bucket->lock
- *						      ranges that overlap: colliding
- *						    bucket->unlock
+ *	start					insert (under subs->lock)
+ *	slot = range | LOOKING			put it into the tree
+ *	full barrier				full barrier
+ *	look at the tree: nothing		for each slot:
+ *	slot = range				  wait while LOOKING
+ *						  range overlaps: colliding
  *
- * If the bucket's turn comes before the start's section, the tree shows the subscription
- * to the start; otherwise the bucket shows the range to the insert. A bucket that
- * this mm has not used yet is marked as used in that section, before the look at the
- * tree, and the insert looks at the marks after it has changed the tree.
+ * Either the insert finds the slot taken, or the start finds the subscription in the
+ * tree. A start makes use of a bucket only when the mm has it marked, which is done
+ * under subs->lock; until then it is noted as colliding, which does no harm.
  *
  * A look at the tree and a remove: the memory of the node.
  *
  *	start					remove
- *	bucket->lock				subs->lock
- *	  node = ...				  take it out of the tree
- *	  node->start				subs->unlock
- *	bucket->unlock				for each bucket: lock, unlock
- *						return, the driver frees it
+ *	slot = range | LOOKING			take it out of the tree
+ *	full barrier				full barrier
+ *	node = ...				for each slot:
+ *	node->start				  wait while LOOKING
+ *	slot = range, or 0 (release)		return, the driver frees it
  *
  * A look during a change of the tree may miss nodes; the sequence count tells, and the
  * start goes the slow way, under subs->lock.
@@ -128,8 +120,9 @@
 
 #include <linux/completion.h>
 #include <linux/export.h>
-#include <linux/interval_tree.h>
+#include <linux/interval_tree_generic.h>
 #include <linux/llist.h>
+#include <linux/preempt.h>
 #include <linux/smp.h>
 
 #include "mmu_notifier_internal.h"
@@ -146,11 +139,18 @@ struct lockdep_map __mmu_notifier_invalidate_range_start_map = {
 };
 #endif
 
-struct mn_bucket mn_buckets[MN_BUCKETS] = {
-	[0 ... MN_BUCKETS - 1] = {
-		.lock = __SPIN_LOCK_UNLOCKED(mn_buckets.lock),
-	},
-};
+struct mn_bucket mn_buckets[MN_BUCKETS];
+
+/*
+ * The kernel's own interval tree once more, with its functions in line: they are half
+ * of what a callback costs. Changes to the tree go through interval_tree_insert() and
+ * interval_tree_remove(), see mmu_interval.c.
+ */
+#define MN_START(sub)	((sub)->interval_tree.start)
+#define MN_LAST(sub)	((sub)->interval_tree.last)
+INTERVAL_TREE_DEFINE(struct mmu_interval_notifier, interval_tree.rb,
+		     unsigned long, interval_tree.__subtree_last,
+		     MN_START, MN_LAST, static inline __maybe_unused, mn_tree)
 
 /*
  * How many subscriptions are collected at a time, to be called without the lock. On
@@ -169,12 +169,6 @@ static bool mn_later(unsigned long ticket, unsigned long than)
 	return (long)(ticket - than) > 0;
 }
 
-static struct mmu_interval_notifier *
-mn_sub(struct interval_tree_node *node)
-{
-	return container_of(node, struct mmu_interval_notifier, interval_tree);
-}
-
 static struct interval_tree_node *mn_node(struct rb_node *rb)
 {
 	return rb_entry(rb, struct interval_tree_node, rb);
@@ -183,8 +177,8 @@ static struct interval_tree_node *mn_node(struct rb_node *rb)
 /* -- states and transitions ---------------------------------------------------- */
 
 /*
- * Might a subscription overlap [start, last]? No lock of the mm is held: the caller's
- * bucket lock keeps the nodes allocated, and the rbtree keeps a descent from going
+ * Might a subscription overlap [start, last]? No lock is held: the caller's slot, which
+ * is LOOKING, keeps the nodes allocated, and the rbtree keeps a descent from going
  * round in circles (lib/rbtree.c). When the tree changed meanwhile the answer is yes.
  *
  * The descent is that of interval_tree_iter_first(), which may not be called while
@@ -229,32 +223,43 @@ mn_may_overlap(const struct mmu_notifier_subscriptions *subs,
 	return read_seqcount_retry(&subs->tree_seq, seq);
 }
 
+static unsigned int mn_bucket(void)
+{
+	/* Any would do, this one is usually nobody else's. */
+	return (unsigned int)raw_smp_processor_id() % MN_BUCKETS;
+}
+
 /*
- * idle -> quiet, if nothing overlaps. Returns false if something might; the range is
- * idle then.
+ * idle -> quiet, if nothing overlaps. Returns false if something might, or there is no
+ * slot; the range is idle then.
  */
 static __always_inline bool
 mn_start_quiet(struct mmu_notifier_subscriptions *subs,
 	       struct mmu_notifier_range *range)
 {
-	/* Any number would do, this one is usually nobody else's. */
-	unsigned int i = raw_smp_processor_id() % MN_BUCKETS;
-	struct mn_bucket *bucket = &mn_buckets[i];
+	unsigned int i = mn_bucket();
+	struct mn_slot *slot = mn_buckets[i].slot;
+	unsigned long old = 0;
 	bool overlap;
 
-	spin_lock(&bucket->lock);
-	/* Pairs with the barrier in mn_buckets_of(). */
-	if (unlikely(!(READ_ONCE(subs->buckets) & BIT(i)))) {
-		set_bit(i, &subs->buckets);
-		smp_mb__after_atomic(); /* the mark, then the tree */
+	/* Pairs with the release in mn_mark_bucket(). */
+	if (unlikely(!(READ_ONCE(subs->buckets) & BIT(i))))
+		return false;
+
+	preempt_disable();
+	/* A full barrier, between the slot and the tree; pairs with mn_buckets_of(). */
+	while (!try_cmpxchg(&slot->range, &old, (unsigned long)range | MN_LOOKING)) {
+		if (++slot == mn_buckets[i].slot + MN_SLOTS) {
+			preempt_enable();
+			return false;
+		}
+		old = 0;
 	}
+	range->slot = slot;
 	overlap = mn_may_overlap(subs, range->start, mn_last(range));
-	if (likely(!overlap)) {
-		hlist_add_head(&range->in_flight, &bucket->quiet);
-		range->bucket = bucket;
-		range->seq = 0;
-	}
-	spin_unlock(&bucket->lock);
+	/* Whoever finds it not LOOKING knows that the nodes are not looked at any more. */
+	smp_store_release(&slot->range, overlap ? 0 : (unsigned long)range);
+	preempt_enable();
 	return !overlap;
 }
 
@@ -296,41 +301,59 @@ static unsigned int mn_end_colliding(struct mmu_notifier_subscriptions *subs,
 	return woken;
 }
 
-/* quiet -> idle; false if an insert has made it colliding. */
-static bool mn_end_quiet(struct mmu_notifier_range *range)
+/* An insert holds the slot: wait, it may let go or make the range colliding. */
+static noinline bool mn_end_held(struct mmu_notifier_range *range)
 {
-	struct mn_bucket *bucket = range->bucket;
-	bool quiet;
+	unsigned long old = (unsigned long)range;
 
-	spin_lock(&bucket->lock);
-	quiet = !range->seq;
-	if (likely(quiet))
-		hlist_del(&range->in_flight);
-	spin_unlock(&bucket->lock);
-	return quiet;
+	while (!try_cmpxchg(&range->slot->range, &old, 0)) {
+		if (old != ((unsigned long)range | MN_HELD))
+			return false;
+		cpu_relax();
+		old = (unsigned long)range;
+	}
+	return true;
+}
+
+/* quiet -> idle; false if it is colliding, from the start or by an insert. */
+static __always_inline bool mn_end_quiet(struct mmu_notifier_range *range)
+{
+	unsigned long old = (unsigned long)range;
+
+	if (!range->slot)
+		return false;
+	return likely(try_cmpxchg(&range->slot->range, &old, 0)) ||
+	       mn_end_held(range);
+}
+
+/* quiet or colliding -> idle. Returns how many waiters were woken. */
+static unsigned int mn_end_intervals(struct mmu_notifier_subscriptions *subs,
+				     struct mmu_notifier_range *range)
+{
+	if (mn_end_quiet(range))
+		return 0;
+	return mn_end_colliding(subs, range);
 }
 
 /* -- callbacks ------------------------------------------------------------------ */
 
 /*
- * Collect subscriptions that the range overlaps, from node on. Returns whether there
- * may be more after the last one.
+ * Collect subscriptions that the range overlaps, from sub on. Returns whether there may
+ * be more after the last one.
  *
  * That one stays in the tree for as long as the range is in flight, so it is a place
  * to go on from. One that began to go before the range started is not waiting for
  * it, and is passed over.
  */
-static bool mn_collect(struct interval_tree_node *node,
-		       const struct mmu_notifier_range *range, bool started,
-		       struct mn_batch *batch)
+static __always_inline bool mn_collect(struct mmu_interval_notifier *sub,
+				       const struct mmu_notifier_range *range,
+				       struct mn_batch *batch)
 {
-	batch->n = 0;
-	for (; node; node = interval_tree_iter_next(node, range->start,
-						    mn_last(range))) {
-		struct mmu_interval_notifier *sub = mn_sub(node);
+	unsigned long start = range->start, last = mn_last(range);
 
-		if (unlikely(sub->remover) &&
-		    (!started || mn_later(range->seq, sub->remover->seq)))
+	batch->n = 0;
+	for (; sub; sub = mn_tree_iter_next(sub, start, last)) {
+		if (unlikely(sub->remover) && mn_later(range->seq, sub->remover->seq))
 			continue;
 		batch->sub[batch->n++] = sub;
 		if (batch->n == MN_BATCH)
@@ -339,18 +362,14 @@ static bool mn_collect(struct interval_tree_node *node,
 	return false;
 }
 
-static bool mn_call(struct mmu_interval_notifier *sub,
-		    const struct mmu_notifier_range *range,
-		    struct llist_head *finishes)
+static noinline bool mn_call_two_pass(struct mmu_interval_notifier *sub,
+				      const struct mmu_notifier_range *range,
+				      struct llist_head *finishes)
 {
-	const struct mmu_interval_notifier_ops *ops = sub->ops;
 	struct mmu_interval_notifier_finish *finish = NULL;
 	bool ret;
 
-	if (!ops->invalidate_start)
-		return ops->invalidate(sub, range, range->seq);
-
-	ret = ops->invalidate_start(sub, range, range->seq, &finish);
+	ret = sub->ops->invalidate_start(sub, range, range->seq, &finish);
 	/* Who refuses has started nothing that could be finished. */
 	if (finish && !WARN_ON(!ret)) {
 		finish->notifier = sub;
@@ -360,25 +379,26 @@ static bool mn_call(struct mmu_interval_notifier *sub,
 }
 
 /* Returns false if a callback of a non-blockable invalidation would have to sleep. */
-static bool mn_call_batch(struct mn_batch *batch,
+static bool mn_call_batch(const struct mn_batch *batch,
 			  const struct mmu_notifier_range *range,
 			  struct llist_head *finishes)
 {
 	unsigned int i;
 
 	for (i = 0; i < batch->n; i++) {
+		struct mmu_interval_notifier *sub = batch->sub[i];
 		bool ret;
 
-		if (mmu_notifier_range_blockable(range)) {
-			ret = mn_call(batch->sub[i], range, finishes);
-			/* The entries will change, whatever it says. */
-			WARN_ON(!ret);
-			continue;
-		}
-		non_block_start();
-		ret = mn_call(batch->sub[i], range, finishes);
-		non_block_end();
-		if (!ret)
+		if (!mmu_notifier_range_blockable(range))
+			non_block_start();
+		if (likely(sub->ops->invalidate))
+			ret = sub->ops->invalidate(sub, range, range->seq);
+		else
+			ret = mn_call_two_pass(sub, range, finishes);
+		if (!mmu_notifier_range_blockable(range))
+			non_block_end();
+		/* If it is blockable the entries will change, whatever it says. */
+		if (unlikely(!ret) && !WARN_ON(mmu_notifier_range_blockable(range)))
 			return false;
 	}
 	return true;
@@ -394,49 +414,47 @@ static void mn_finish(struct llist_head *finishes)
 		finish->notifier->ops->invalidate_finish(finish);
 }
 
+/* From now on an invalidation that starts on this CPU may be quiet. */
+static void mn_mark_bucket(struct mmu_notifier_subscriptions *subs)
+{
+	unsigned long bit = BIT(mn_bucket());
+
+	lockdep_assert_held(&subs->lock);
+	if (subs->buckets & bit)
+		return;
+	/* Who sees the mark sees the changes of the tree that came before it. */
+	smp_store_release(&subs->buckets, subs->buckets | bit);
+}
+
 /*
- * A subscription may overlap: the certain way. Returns how many were called, or -EAGAIN
- * if one of them refused; the range is idle then.
+ * A subscription may overlap: the certain way, idle -> colliding. Returns how many were
+ * called, or -EAGAIN if one of them refused; the range is idle then.
  */
 static noinline long mn_start_slow(struct mmu_notifier_subscriptions *subs,
 				   struct mmu_notifier_range *range)
 {
 	LLIST_HEAD(finishes);
-	struct interval_tree_node *node;
+	struct mmu_interval_notifier *sub;
 	struct mn_batch batch;
 	long overlaps = 0;
-	bool more, ok;
+	bool more, ok = true;
 
+	range->slot = NULL;
 	spin_lock(&subs->lock);
-	node = interval_tree_iter_first(&subs->tree, range->start, mn_last(range));
-	more = mn_collect(node, range, false, &batch);
-	if (!batch.n) {
-		struct mn_bucket *bucket = &mn_buckets[0];
-
-		/* Nobody, after all; subs->lock holds off a change of that. */
-		set_bit(0, &subs->buckets);
-		spin_lock(&bucket->lock);
-		hlist_add_head(&range->in_flight, &bucket->quiet);
-		range->bucket = bucket;
-		range->seq = 0;
-		spin_unlock(&bucket->lock);
-		spin_unlock(&subs->lock);
-		return 0;
-	}
-	range->bucket = NULL;
+	mn_mark_bucket(subs);
 	mn_start_colliding(subs, range);
-	spin_unlock(&subs->lock);
-
+	sub = mn_tree_iter_first(&subs->tree, range->start, mn_last(range));
 	for (;;) {
+		more = mn_collect(sub, range, &batch);
+		spin_unlock(&subs->lock);
+
 		overlaps += batch.n;
 		ok = mn_call_batch(&batch, range, &finishes);
-		if (!ok || !more)
+		if (likely(!more) || !ok)
 			break;
 		spin_lock(&subs->lock);
-		node = interval_tree_iter_next(&batch.sub[MN_BATCH - 1]->interval_tree,
-					       range->start, mn_last(range));
-		more = mn_collect(node, range, true, &batch);
-		spin_unlock(&subs->lock);
+		sub = mn_tree_iter_next(batch.sub[MN_BATCH - 1], range->start,
+					mn_last(range));
 	}
 
 	mn_finish(&finishes);
@@ -447,29 +465,23 @@ static noinline long mn_start_slow(struct mmu_notifier_subscriptions *subs,
 	return overlaps;
 }
 
-/* Returns how many waiters were woken. */
-static unsigned int mn_end_intervals(struct mmu_notifier_subscriptions *subs,
-				     struct mmu_notifier_range *range)
-{
-	if (range->bucket && mn_end_quiet(range))
-		return 0;
-	return mn_end_colliding(subs, range);
-}
-
 /* -- what the core mm calls ------------------------------------------------------ */
 
-int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
+/* What is not an invalidation that concerns nobody; keeps that one short. */
+static noinline int mn_start_rest(struct mmu_notifier_subscriptions *subs,
+				  struct mmu_notifier_range *range, bool quiet)
 {
-	struct mmu_notifier_subscriptions *subs = range->mm->notifier_subscriptions;
 	long overlaps = 0;
 	int ret = 0;
 
-	if (subs->has_intervals && !mn_start_quiet(subs, range)) {
+	if (subs->has_intervals && !quiet) {
 		overlaps = mn_start_slow(subs, range);
-		if (overlaps < 0)
+		if (overlaps < 0) {
 			ret = overlaps;
+			overlaps = 0;
+		}
 	}
-	if (!ret && unlikely(!hlist_empty(&subs->list))) {
+	if (!ret && !hlist_empty(&subs->list)) {
 		ret = mn_plain_invalidate_start(subs, range);
 		/* A start that fails has no end. */
 		if (ret && subs->has_intervals)
@@ -479,17 +491,39 @@ int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 	return ret;
 }
 
+int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
+{
+	struct mmu_notifier_subscriptions *subs = range->mm->notifier_subscriptions;
+	bool quiet = subs->has_intervals && mn_start_quiet(subs, range);
+
+	if (!quiet || unlikely(!hlist_empty(&subs->list)))
+		return mn_start_rest(subs, range, quiet);
+	trace_mmu_notifier_invalidate_start(range, 0, 0);
+	return 0;
+}
+
+static noinline void mn_end_rest(struct mmu_notifier_subscriptions *subs,
+				 struct mmu_notifier_range *range, bool quiet)
+{
+	unsigned int woken = 0;
+
+	if (subs->has_intervals && !quiet)
+		woken = mn_end_colliding(subs, range);
+	if (!hlist_empty(&subs->list))
+		mn_plain_invalidate_end(subs, range);
+	trace_mmu_notifier_invalidate_end(range, woken);
+}
+
 void __mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
 	struct mmu_notifier_subscriptions *subs = range->mm->notifier_subscriptions;
-	unsigned int woken = 0;
+	bool quiet = subs->has_intervals && mn_end_quiet(range);
 
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	if (subs->has_intervals)
-		woken = mn_end_intervals(subs, range);
-	if (unlikely(!hlist_empty(&subs->list)))
-		mn_plain_invalidate_end(subs, range);
-	trace_mmu_notifier_invalidate_end(range, woken);
+	if (!quiet || unlikely(!hlist_empty(&subs->list)))
+		mn_end_rest(subs, range, quiet);
+	else
+		trace_mmu_notifier_invalidate_end(range, 0);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
 

@@ -7,6 +7,7 @@
 #ifndef _MM_MMU_NOTIFIER_INTERNAL_H
 #define _MM_MMU_NOTIFIER_INTERNAL_H
 
+#include <linux/bits.h>
 #include <linux/cache.h>
 #include <linux/completion.h>
 #include <linux/list.h>
@@ -16,15 +17,29 @@
 #include <linux/spinlock.h>
 
 /*
- * Where quiet invalidations are noted (see mmu_notifier.c). The number is bounded
- * because insert and remove visit those that their mm has used, one by one, and
- * because the set of them is a bitmap in one word.
+ * Where quiet invalidations are noted (see mmu_notifier.c). The number of buckets is
+ * bounded because insert and remove visit those that their mm has used, one by one,
+ * and because the set of them is a bitmap in one word.
  */
 #define MN_BUCKETS	BITS_PER_LONG
 
+/* One cache line. Who finds all taken is noted as colliding. */
+#define MN_SLOTS	(64 / sizeof(struct mn_slot))
+
+/*
+ * The address of a quiet struct mmu_notifier_range, or 0, and in its low bits whether
+ * its owner is still looking at the tree (nobody else touches the slot then), or an
+ * insert holds it (its owner cannot end it then). Both are short, and are not preempted.
+ */
+struct mn_slot {
+	unsigned long range;
+};
+
+#define MN_LOOKING	BIT(0)
+#define MN_HELD		BIT(1)
+
 struct mn_bucket {
-	spinlock_t lock;		/* the list; and see mmu_notifier.c */
-	struct hlist_head quiet;	/* of mmu_notifier_range.in_flight */
+	struct mn_slot slot[MN_SLOTS];
 } ____cacheline_aligned_in_smp;
 
 extern struct mn_bucket mn_buckets[MN_BUCKETS];
@@ -51,7 +66,8 @@ struct mn_waiter {
  * @has_intervals: invalidations are to be noted; set under mm_take_all_locks()
  * @tree_seq: tells a walker without @lock that the tree has changed under it
  * @tree: subscriptions; changed under @lock and @tree_seq
- * @buckets: those that ever had an invalidation of this mm
+ * @buckets: those that invalidations of this mm use; bits are set under @lock, and
+ *	stay
  * @lock: see above and below
  * @nr_colliding: length of @colliding; also read without @lock
  * @seq: the last ticket; odd

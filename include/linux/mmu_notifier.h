@@ -278,7 +278,7 @@ struct mmu_notifier_range {
 	void *owner;
 	/* private: */
 	struct hlist_node in_flight;
-	struct mn_bucket *bucket;
+	struct mn_slot *slot;
 	unsigned long seq;
 };
 

@@ -26,6 +26,7 @@ static const char * const expected[] = {
 	"mmu_notifier_exit",
 	"mmu_notifier_insert_remove",
 	"mmu_notifier_plain",
+	"mmu_notifier_random",
 	"mmu_notifier_read",
 	"mmu_notifier_refuse",
 	"mmu_notifier_trace",
@@ -116,8 +117,8 @@ static void read_suite(const char *suite, FILE *f)
 			used = 0;
 			diag[0] = '\0';
 		} else if (strlen(line) + 8 < sizeof(diag) - used) {
-			used += sprintf(diag + used, "# %s\n", text[0] == '#' ?
-					text + 1 + (text[1] == ' ') : line);
+			used += sprintf(diag + used, "# %s\n",
+					text + (text[0] == '#') + !strncmp(text, "# ", 2));
 		}
 	}
 	free(line);

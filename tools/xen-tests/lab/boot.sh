@@ -97,10 +97,13 @@ fi
 optional=()
 [ -z "${TEST:-}" ] || optional=(--may-be-empty)
 
+total=${LAB_TOTAL:-1800}
+[ -z "${GM_LONG:-}" ] || total=$((6 * 3600))
+
 exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--console "$log/console.log" --log "$log" --results "$results" \
 	--benign "$GM_TOP/configs/lab/benign.txt" \
-	--silence "${LAB_SILENCE:-180}" --total "${LAB_TOTAL:-1800}" -- \
+	--silence "${LAB_SILENCE:-180}" --total "$total" -- \
 	qemu-system-x86_64 "${accel[@]}" -cpu "$LAB_CPU" \
 	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
 	-net none "${console[@]}" "${boot[@]}"

@@ -36,6 +36,11 @@ clang-format       | /usr/bin/clang-format                   | formatting of C c
 shellcheck         | /usr/bin/shellcheck                     | checker for shell scripts
 '
 
+# Only `make bench` needs these.
+GM_BENCH_PACKAGES='
+gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures
+'
+
 # In dom0: these, and what they depend on, are downloaded and unpacked, never
 # installed on this machine.
 GM_DOM0_PACKAGES="

@@ -347,7 +347,7 @@ kunit()
 t_kunit_passed()
 {
 	kunit_dir mmu_notifier_read '1..1\n    1..3\n    ok 1 a\n        ok 1 parameter\n    ok 2 b # SKIP why\n    ok 3 c\nok 1 x\n'
-	kunit 0 '^1\.\.10$' '^ok 6 mmu_notifier_read\.b # SKIP why' || return
+	kunit 0 '^1\.\.11$' '^ok 7 mmu_notifier_read\.b # SKIP why' || return
 	! grep -E '^not|parameter' out
 }
 
@@ -390,6 +390,80 @@ t_kunit_missing_debugfs_fails()
 t_kunit_stock_is_skipped()
 {
 	kunit_kernel=stock kunit 4 '^1\.\.0 # SKIP'
+}
+
+# -- make test-all ---------------------------------------------------------------------
+
+# all_of_it STATUS REGEX...: test-all.sh in a checkout of its own, whose suites
+# leave their names in the file "ran"; the one that the file "stop" names is
+# interrupted, the one that "bad" names fails
+all_of_it()
+{
+	local rc=0 want=$1 re lab=co/tools/xen-tests/lab
+
+	shift
+	if [ ! -d co ]; then
+		mkdir -p $lab co/configs/lab co/build/{kernel/ours,results,logs}
+		cp "$GM_SCRIPTS"/{common,test-all}.sh $lab/
+		echo 'LAB_SUITES="s1 s2" LAB_SUITES_LONG="s3"' >co/configs/lab/a.conf
+		printf 'check compat:\n\t@echo $@ >>../ran; ! grep -qsx $@ ../bad\n' >co/Makefile
+		echo k >co/build/kernel/ours/inputs
+		cat >$lab/test.sh <<-'END'
+		. "$(dirname "$0")/common.sh"
+		cd "$GM_TOP/.."
+		echo "$LAB/$SUITE $GM_LONG" >>ran
+		! grep -qsx "$SUITE" stop || exit 130
+		mkdir -p "$GM_BUILD/results/${LAB:-runner}"
+		grep -qsx "$SUITE" bad || { echo "2 passed, 0 failed, 1 skipped"; exit 0; }
+		echo "1 passed, 1 failed, 0 skipped"
+		exit 1
+		END
+		chmod +x $lab/test.sh
+	fi
+	: >ran
+	LAB='' SUITE='' TEST='' KERNEL=ours XDG_CACHE_HOME=$PWD/cache $lab/test-all.sh >out 2>&1 || rc=$?
+	[ $rc = "$want" ] || { echo "exit status $rc, expected $want"; return 1; }
+	for re; do
+		grep -qE -- "$re" out || { echo "no line of the output matches: $re"; return 1; }
+	done
+}
+
+ran() { [ "$(paste -sd, ran)" = "$1" ] || { echo "ran: $(paste -sd, ran)"; return 1; }; }
+
+t_all_of_it()
+{
+	all_of_it 0 '^a/s3 +2 +0 +1 ' '^compat +1 +0 +0 ' '^10 passed, 0 failed, 4 skipped$' || return
+	ran '/runner 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
+}
+
+t_all_goes_on_after_interruption()
+{
+	echo s2 >stop
+	all_of_it 130 || return
+	rm stop
+	all_of_it 0 '^    a/s1: done before' '^10 passed, 0 failed, 4 skipped$' || return
+	ran 'a/s2 1,a/s3 1' || return
+	# Finished: the next one begins at the beginning.
+	all_of_it 0 || return
+	ran '/runner 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
+}
+
+t_all_begins_again_when_a_source_changed()
+{
+	echo s2 >stop
+	all_of_it 130 || return
+	rm stop
+	echo k2 >co/build/kernel/ours/inputs
+	all_of_it 0 || return
+	ran '/runner 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
+}
+
+t_all_fails_with_a_step()
+{
+	echo s1 >bad
+	all_of_it 1 '^a/s1 +1 +1 +0 ' '^9 passed, 1 failed, 3 skipped$' || return
+	echo compat >bad
+	all_of_it 1 '^compat +0 +1 +0 '
 }
 
 # -------------------------------------------------------------------------------

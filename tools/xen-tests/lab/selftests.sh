@@ -22,7 +22,7 @@ out=$GM_BUILD/initrd/selftests.cpio
 # fields N...: these columns of the list
 fields() { awk -F '|' -v "cols=$*" '!/^#/ && NF { n = split(cols, c, " "); s = ""; for (i = 1; i <= n; i++) { gsub(/^ +| +$/, "", $c[i]); s = s " " $c[i] } print substr(s, 2) }' "$list"; }
 # mm/NAME or kvm/NAME, each once
-programs() { fields 6 | cut -d' ' -f1 | LC_ALL=C sort -u; }
+programs() { fields 5 | cut -d' ' -f1 | LC_ALL=C sort -u; }
 
 release=$(sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p' "$tree/Makefile" | head -n 3 | paste -sd .)
 key=$({ echo "$release"; programs; cat "$GM_SCRIPTS/selftests.sh"; } | sha256sum | cut -c1-12)
@@ -55,6 +55,12 @@ build_mm()
 	uffd-*)	more+=(uffd-common.c) ;;
 	khugepaged) more+=(-DKSFT_SKIP=4) ;;
 	ksm_tests) more+=(-lnuma) ;;
+	ksm_functional_tests)
+		# It gives execv() a list without an end.
+		printf '#include <unistd.h>\n#define execv(prog, argv) execl(prog, %s)\n' \
+			'(argv)[0], (argv)[1], NULL' >"$work/execv.h"
+		more+=(-include "$work/execv.h")
+		;;
 	esac
 	: >"$work/local_config.h"
 	compile "$work/bin/mm/$name" -static -no-pie -D_GNU_SOURCE= -I"$work" -I"$tree" \

@@ -1,16 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# setup.sh [check]: install the Debian packages that this machine lacks.
+# setup.sh [check|bench]: install the Debian packages that this machine lacks.
 #
 # Each package is probed for by a file of it: when all are there, apt is not even
-# started. With "check", what only `make check` needs is installed too.
+# started. With "check" or "bench", what only that target of make needs is installed too.
 
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/packages.sh"
 
 list=$GM_HOST_PACKAGES
-[ "${1:-}" != check ] || list+=$GM_CHECK_PACKAGES
+case ${1:-} in
+check)	list+=$GM_CHECK_PACKAGES ;;
+bench)	list+=$GM_BENCH_PACKAGES ;;
+esac
 
 missing=()
 reasons=()

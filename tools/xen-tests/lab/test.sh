@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# test.sh: all suites on all labs, or those that SUITE and LAB name. The last
-# line is the count, alone; the exit status says whether anything failed.
+# test.sh: all suites on all labs, or those that SUITE and LAB name (a suite of
+# LAB_SUITES_LONG only when it is named). The last line is the count, alone; the exit
+# status says whether anything failed.
 
 . "$(dirname "$0")/common.sh"
 
@@ -52,11 +53,11 @@ labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
 for lab in $labs; do
 	conf=$GM_TOP/configs/lab/$lab.conf
 	[ -e "$conf" ] || die "there is no lab '$lab' in configs/lab"
-	LAB_SUITES=
+	LAB_SUITES='' LAB_SUITES_LONG=''
 	# shellcheck source=/dev/null
 	. "$conf"
-	known+=" $LAB_SUITES"
-	suites=$(selected "$LAB_SUITES")
+	known+=" $LAB_SUITES $LAB_SUITES_LONG"
+	suites=$(selected "$LAB_SUITES${SUITE:+ $LAB_SUITES_LONG}")
 	[ -n "$suites" ] || continue
 	say "$lab: ${suites% } (kernel: $GM_KERNEL; console: build/logs/$lab/console.log)"
 	rm -f "$GM_BUILD/results/$lab/counts"

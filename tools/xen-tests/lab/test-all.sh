@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# test-all.sh: everything there is to test, in steps: the runner, the checks of the
+# source, each suite of each lab (also those of LAB_SUITES_LONG) in a machine of its
+# own, with GM_LONG=1 for test programs that have a longer run in them.
+#
+# A step that has ended, well or not, is not done again when this is started again
+# after it was interrupted, unless a source has changed. build/test-all/<kernel>/
+# has a directory for each step: result, output, console log, KTAP.
+
+. "$(dirname "$0")/common.sh"
+
+state=$GM_BUILD/test-all/$GM_KERNEL
+lock test-all "$GM_BUILD"
+[ -z "${SUITE:-}${TEST:-}${LAB:-}" ] ||
+	die "make test-all runs everything; for a part of it: make test LAB=.. SUITE=.. TEST=.. GM_LONG=1"
+export GM_LONG=1
+
+steps=(runner check)
+[ "$GM_KERNEL" != ours ] || steps+=(compat)
+for conf in "$GM_TOP"/configs/lab/*.conf; do
+	LAB_SUITES='' LAB_SUITES_LONG=''
+	# shellcheck source=/dev/null
+	. "$conf"
+	for suite in $LAB_SUITES $LAB_SUITES_LONG; do
+		steps+=("$(basename "$conf" .conf)/$suite")
+	done
+done
+
+inputs="$(cat "$GM_BUILD/kernel/$GM_KERNEL/inputs") ${ICOUNT:-} $(sum_of "$GM_TOP"/{tools,configs,Makefile})"
+if [ "$(cat "$state/inputs" 2>/dev/null)" != "$inputs" ]; then
+	fresh_dir "$state"
+	echo "$inputs" >"$state/inputs"
+fi
+
+# As part of a make of its own: what is there is up to the Makefile.
+make_target() { make --no-print-directory -C "$GM_TOP" "$1" KERNEL="$GM_KERNEL"; }
+
+# run_step STEP DIRECTORY: leaves the counts in $counts; fails as the step does
+run_step()
+{
+	local step=$1 dir=$2 rc=0 lab=${1%/*}
+
+	case $step in
+	check | compat)
+		say "$step"
+		make_target "$step" >"$dir/output" 2>&1 || rc=$?
+		cat "$dir/output"
+		counts="1 0 0"
+		[ $rc = 0 ] || counts="0 1 0"
+		return $rc
+		;;
+	runner)
+		SUITE=runner LAB='' "$GM_SCRIPTS/test.sh" | tee "$dir/output" || rc=$? ;;
+	*)
+		SUITE=${step#*/} LAB=$lab "$GM_SCRIPTS/test.sh" | tee "$dir/output" || rc=$?
+		cp "$GM_BUILD/logs/$lab/console.log" "$dir/" 2>/dev/null
+		;;
+	esac
+	cp -r "$GM_BUILD/results/$lab" "$dir/results"
+	counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' \
+		"$dir/output")
+	[ -n "$counts" ] || counts="0 1 0"
+	return $rc
+}
+
+for step in "${steps[@]}"; do
+	dir=$state/${step//\//.}
+	if [ -e "$dir/result" ]; then
+		note "$step: done before the interruption"
+		continue
+	fi
+	fresh_dir "$dir"
+	begun=$SECONDS rc=0
+	run_step "$step" "$dir" || rc=$?
+	# Stopped by a signal, as is everything above and below: the step is not done.
+	[ $rc -lt 128 ] || exit $rc
+	echo "$counts $((SECONDS - begun))" >"$dir/result"
+done
+
+# The table; its columns add up to the last line.
+passed=0 failed=0 skipped=0 seconds=0
+{
+	printf '%-28s %7s %7s %7s   %s\n' step passed failed skipped time
+	for step in "${steps[@]}"; do
+		read -r p f s t <"$state/${step//\//.}/result"
+		printf '%-28s %7d %7d %7d   %s\n' "$step" "$p" "$f" "$s" "$(duration "$t")"
+		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+		seconds=$((seconds + t))
+	done
+} >"$state/table"
+echo
+cat "$state/table"
+note "$(duration $seconds)"
+# The next one begins at the beginning.
+echo finished >"$state/inputs"
+printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped |
+	tee "$GM_BUILD/results/summary"
+[ $failed = 0 ]
