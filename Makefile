@@ -43,7 +43,7 @@ test-all: machine selftests ## also the long ones; hours; goes on where it was i
 	@$(lab)/test-all.sh
 
 ##@ Working on it
-.PHONY: shell kernel modules overlay programs check
+.PHONY: shell kernel modules overlay programs check compat
 shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
@@ -75,9 +75,12 @@ programs: source ## build the programs that run in the lab
 	$(MAKE) --no-print-directory -s -C tools/xen-tests \
 		O=$(CURDIR)/build/tests KTREE=$(cache)/tree/stock
 
-check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI
+check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model
 	@$(lab)/setup.sh check
 	@$(lab)/check.sh
+
+compat: source ## build all users of the notifier and HMM APIs with our headers  [KERNEL=]
+	@$(lab)/compat.sh
 
 ##@ Steps of the set-up (done by the above when needed)
 .PHONY: setup source root testmodules selftests machine

@@ -95,9 +95,8 @@ static void mn_might_wait(void)
 }
 
 /*
- * The buckets that may have to do with a change of the tree that was just made. One that
- * is marked after this is so by somebody who sees the change. Of those that are, a slot
- * that is taken after this is taken by somebody who sees the change.
+ * The buckets that may have to do with a change of the tree that was just made. A bucket
+ * that is marked later, and a slot that is taken later, has an owner who sees the change.
  */
 static unsigned long mn_buckets_of(struct mmu_notifier_subscriptions *subs)
 {
@@ -114,11 +113,12 @@ static struct mmu_notifier_range *mn_hold(struct mn_slot *slot)
 	unsigned long value;
 
 	for (;;) {
-		/* If it has ended: the entries are as it left them for our readers. */
+		/* Acquire: if one has just ended, our readers see what it has changed. */
 		value = smp_load_acquire(&slot->range);
 		if (!value)
 			return NULL;
-		if (value & (MN_LOOKING | MN_HELD)) {
+		/* MN_LOOKING, or held by another insert */
+		if (value & MN_HELD) {
 			cpu_relax();
 			continue;
 		}
@@ -132,6 +132,7 @@ static struct mmu_notifier_range *mn_hold(struct mn_slot *slot)
 /* range: as it was held; NULL: it has left the slot */
 static void mn_let_go(struct mn_slot *slot, struct mmu_notifier_range *range)
 {
+	/* Who ends it, or takes the slot next, sees what was done to it. */
 	smp_store_release(&slot->range, (unsigned long)range);
 	preempt_enable();
 }
@@ -176,9 +177,9 @@ static void mn_wait_for_walkers(struct mmu_notifier_subscriptions *subs)
 		struct mn_slot *slot = mn_buckets[i].slot;
 		struct mn_slot *end = slot + MN_SLOTS;
 
-		/* Pairs with the release in mn_start_quiet(). */
 		for (; slot < end; slot++)
-			while (smp_load_acquire(&slot->range) & MN_LOOKING)
+			/* Pairs with the release in mn_start_quiet(). */
+			while (smp_load_acquire(&slot->range) == MN_LOOKING)
 				cpu_relax();
 	}
 }
@@ -213,33 +214,14 @@ bool mmu_interval_try_read_begin(struct mmu_interval_notifier *interval_sub,
 }
 EXPORT_SYMBOL_GPL(mmu_interval_try_read_begin);
 
-/**
- * mmu_interval_read_begin - begin to read page table entries for a shadow
- * @interval_sub: the subscription; the reader stays within its range
- *
- * Waits for the invalidations that are in flight now and overlap the subscription,
- * for no others. Between this and mmu_interval_read_retry() the caller may sleep,
- * fault, and take the mmap lock; it reads and does not yet tell the device.
- *
- * Context: may sleep. Not under a lock that an invalidate callback takes, nor between
- *	the start and the end of an invalidation.
- * Return: a number for mmu_interval_read_retry(), which may already be true.
- */
-unsigned long
-mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
+/* read_begin, when there are collisions in the mm */
+static noinline unsigned long
+mn_read_begin_slow(struct mmu_notifier_subscriptions *subs,
+		   struct mmu_interval_notifier *interval_sub)
 {
-	struct mmu_notifier_subscriptions *subs =
-		interval_sub->mm->notifier_subscriptions;
 	struct mn_waiter waiter;
 	unsigned long seq, fresh;
 	unsigned int pending;
-
-	mn_might_wait();
-	/* The number first, then the count: see mmu_notifier.c. */
-	seq = smp_load_acquire(&interval_sub->invalidate_seq);
-	/* ... and the count before the entries. */
-	if (likely(!smp_load_acquire(&subs->nr_colliding)))
-		return seq;
 
 	spin_lock(&subs->lock);
 	seq = READ_ONCE(interval_sub->invalidate_seq);
@@ -260,6 +242,34 @@ mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
 		return fresh;
 	return seq;
 }
+
+/**
+ * mmu_interval_read_begin - begin to read page table entries for a shadow
+ * @interval_sub: the subscription; the reader stays within its range
+ *
+ * Waits for the invalidations that are in flight now and overlap the subscription,
+ * for no others. Between this and mmu_interval_read_retry() the caller may sleep,
+ * fault, and take the mmap lock; it reads and does not yet tell the device.
+ *
+ * Context: may sleep. Not under a lock that an invalidate callback takes, nor between
+ *	the start and the end of an invalidation.
+ * Return: a number for mmu_interval_read_retry(), which may already be true.
+ */
+unsigned long
+mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
+{
+	struct mmu_notifier_subscriptions *subs =
+		interval_sub->mm->notifier_subscriptions;
+	unsigned long seq;
+
+	mn_might_wait();
+	/* The number first, then the count: see mmu_notifier.c. */
+	seq = smp_load_acquire(&interval_sub->invalidate_seq);
+	/* ... and the count before the entries. */
+	if (unlikely(smp_load_acquire(&subs->nr_colliding)))
+		return mn_read_begin_slow(subs, interval_sub);
+	return seq;
+}
 EXPORT_SYMBOL_GPL(mmu_interval_read_begin);
 
 static int mn_insert(struct mmu_interval_notifier *interval_sub,
@@ -275,8 +285,9 @@ static int mn_insert(struct mmu_interval_notifier *interval_sub,
 		return -EOVERFLOW;
 	if (WARN_ON(atomic_read(&mm->mm_users) <= 0))
 		return -EINVAL;
-	if (WARN_ON(ops->invalidate_start ? !ops->invalidate_finish :
-					    !ops->invalidate))
+	/* One of the two ways, and all of it. */
+	if (WARN_ON(!ops->invalidate == !ops->invalidate_start ||
+		    !ops->invalidate_start != !ops->invalidate_finish))
 		return -EINVAL;
 
 	/* The memory only; mm_users is the business of whoever reads entries. */
@@ -289,10 +300,12 @@ static int mn_insert(struct mmu_interval_notifier *interval_sub,
 
 	spin_lock(&subs->lock);
 	/*
-	 * Even: no ticket. Even the last ticket may still be set, by an invalidation
-	 * that is on its way through the tree, and a number that comes back would
-	 * let a reader pass that has missed another one in between.
+	 * Even, so no ticket, and a number that nobody has had. The last ticket would
+	 * not do: it may still be set, by an invalidation that is on its way through
+	 * the tree, and a number that comes back would let a reader pass that has missed
+	 * another one in between.
 	 */
+	subs->seq += 2;
 	interval_sub->invalidate_seq = subs->seq - 1;
 	mn_tree_insert(subs, interval_sub);
 	mn_promote(subs, interval_sub);
@@ -322,7 +335,7 @@ static int mn_insert(struct mmu_interval_notifier *interval_sub,
  *	hold it, nor another lock of the mm. May sleep.
  * Return: 0; -EOVERFLOW if @length is 0 or the range ends beyond the last address;
  *	-EINVAL for an mm without users or @ops without callbacks; for the mm's first
- *	one also -ENOMEM, or -EINTR when the calling task is being killed.
+ *	one also -ENOMEM, or -EINTR as from mmu_notifier_register().
  */
 int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 struct mm_struct *mm, unsigned long start,
@@ -388,7 +401,8 @@ EXPORT_SYMBOL_GPL(mmu_interval_notifier_insert_locked);
  * callback runs, and the memory may be freed; so may the mm_struct be.
  *
  * Safe against exit of the process in any order. The caller excludes readers of this
- * subscription.
+ * subscription. To subscribe to another range while the device goes on: insert a second
+ * subscription first, then remove this one.
  *
  * Context: may sleep. Not from a callback, not under a lock that one takes, nor between
  *	the start and the end of an invalidation.
@@ -397,9 +411,10 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 {
 	struct mm_struct *mm = interval_sub->mm;
 	struct mmu_notifier_subscriptions *subs = mm->notifier_subscriptions;
-	struct mn_waiter waiter;
+	struct mn_waiter waiter;	/* interval_sub->remover until it is out of the tree */
 	unsigned int pending;
 
+	might_sleep();
 	mn_might_wait();
 	if (WARN_ON(RB_EMPTY_NODE(&interval_sub->interval_tree.rb)))
 		return;

@@ -25,14 +25,25 @@
  *	... write them into the shadow ...
  *	mutex_unlock(&driver->lock);
  *
- * and its invalidate callback takes the same lock, calls mmu_interval_set_seq(), drops
- * what it has. An invalidation that comes after read_begin and calls the callback
- * before the retry is seen by the retry; one that calls it after the retry finds the
- * new entries and drops them. Left is the one that had called it before read_begin
- * and has not ended: read_begin waits for the end of those. All that follows is there
- * to tell which these are, for one subscription, without anybody else paying for it.
+ * and its invalidate callback takes the same lock, calls mmu_interval_set_seq() and drops
+ * what it has. For each invalidation there are four cases:
  *
- * An invalidation (struct mmu_notifier_range, on the stack of whoever announced it)
+ *  - it calls back after the retry: the callback drops the new entries;
+ *  - it calls back between read_begin and the retry: the retry sees that;
+ *  - it called back before read_begin, and has not ended;
+ *  - it will never call back: the subscription was born inside it.
+ *
+ * For the last two read_begin waits until it ends. All that follows is there to tell
+ * which these are, for one subscription, without anybody else paying for it.
+ *
+ * An invalidation in flight is its struct mmu_notifier_range, on the stack of whoever
+ * announced it. It is in one of two places:
+ *
+ *  quiet: nothing overlaps it. Its address is in a slot, which is a word. CPUs have a
+ *	bucket of slots each, which all mms share. The way there takes no lock, and
+ *	writes nothing that other threads of the mm read.
+ *  colliding: in the mm's list of these, with a ticket. That is a number, always odd,
+ *	that no other one has: the cur_seq of the callbacks.
  *
  *	        nothing overlaps            +-------+           end
  *	 +--------------------------------> | quiet | ---------------------+
@@ -43,45 +54,51 @@
  *	 +------------------------------> | colliding | -------------------+
  *	        a subscription overlaps   +-----------+    end, or refused
  *
- *  quiet: in a slot, a word that holds its address. CPUs have their own bucket of
- *	these, which all mms share. The state is entered after a look at the mm's tree of
- *	subscriptions that takes no lock. So an invalidation that concerns nobody
- *	writes nothing that the mm's other threads read.
- *  colliding: in the mm's list of these, with a ticket: a number, always odd, that
- *	no other had. The ticket is the cur_seq of the callbacks.
- *
- * A subscription (struct mmu_interval_notifier)
+ * A subscription is a struct mmu_interval_notifier, in the mm's interval tree:
  *
  *	absent --insert--> live --remove--> removing --> absent
  *
  *  live: every invalidation that starts calls it if it overlaps.
  *  removing: still in the tree, so that those which are in flight find their way on,
  *	but one that starts does not see it. This ends when those have ended that were
- *	colliding when it began: neither collisions elsewhere nor later ones here can
- *	hold it up. The driver's device is not using the range any more, or its
- *	pages are pinned, before it calls remove.
+ *	colliding with it when it began: neither collisions elsewhere nor later ones
+ *	here can hold it up. The driver has seen to it before that the device does
+ *	not use the range any more, or that the pages are pinned.
+ *
+ * What always holds:
+ *
+ *  I1 A quiet invalidation overlaps no live subscription.
+ *  I2 An invalidation in flight that overlaps a live subscription is in the list.
+ *  I3 A subscription that it overlaps stays in the tree until it ends, unless remove
+ *     had begun before it started.
+ *
+ * Waiting is exact. A waiter (reader or remover) counts the colliding invalidations that
+ * overlap it, and keeps the last ticket with the count. One that ends lowers the count
+ * of each waiter that it overlaps and whose ticket is not older than its own; a waiter
+ * wakes up when its count is zero. The work is in proportion to the threads of the
+ * process that are inside a collision.
  *
  * Here is the side of whoever changes entries; mmu_interval.c is the side of the
  * subscribers (insert, remove, read), mmu_notifier_plain.c has the plain notifiers.
  *
- * Waiting is exact: a waiter (reader or remover) counts the colliding invalidations that
- * overlap it and leaves the last ticket with the count; an invalidation that ends
- * lowers the counts of the waiters that it overlaps and whose ticket is not older than
- * its own, and wakes those that reach zero.
- *
  * subscriptions->lock covers changes to the tree, the list of colliding, the waiters, the
  * last ticket, the list of plain notifiers. It is held for short stretches and never
- * across a callback. Above it are the locks of the mm (every invalidation holds the mmap
- * lock, a VMA's or a reverse map lock) and the driver's. A lock that a callback takes
- * must not be held across read_begin, remove or anything else that waits for an
- * invalidation to end: lockdep knows all of them as mmu_notifier_invalidate_range_start.
+ * across a callback. Lock order:
  *
- * The races that shaped this.
+ *	the mm's: mmap lock, a VMA's or a reverse map lock (from start to end of each)
+ *	  the driver's, taken by callbacks
+ *	    subscriptions->lock
  *
- * A quiet start and an insert: one of them sees the other.
+ * A lock that a callback takes must not be held across read_begin, remove or anything
+ * else that waits for an invalidation to end: lockdep knows all of these as
+ * mmu_notifier_invalidate_range_start.
+ *
+ * The races that shaped this:
+ *
+ * A quiet start and an insert (I1): one of them sees the other.
  *
  *	start					insert (under subs->lock)
- *	slot = range | LOOKING			put it into the tree
+ *	slot = LOOKING				put it into the tree
  *	full barrier				full barrier
  *	look at the tree: nothing		for each slot:
  *	slot = range				  wait while LOOKING
@@ -94,14 +111,18 @@
  * A look at the tree and a remove: the memory of the node.
  *
  *	start					remove
- *	slot = range | LOOKING			take it out of the tree
+ *	slot = LOOKING				take it out of the tree
  *	full barrier				full barrier
  *	node = ...				for each slot:
  *	node->start				  wait while LOOKING
  *	slot = range, or 0 (release)		return, the driver frees it
  *
  * A look during a change of the tree may miss nodes; the sequence count tells, and the
- * start goes the slow way, under subs->lock.
+ * start goes the slow way, under subs->lock. It may even go round in a circle for as long
+ * as the stores of a rotation take to arrive; the next change waits for it to end.
+ *
+ * These waits are the one thing that ties mms together. They are for a look at a tree
+ * that is not preempted.
  *
  * A reader and a start: the reader looks at the subscription's number first, and at
  * the number of colliding invalidations of the mm after that.
@@ -159,7 +180,7 @@ INTERVAL_TREE_DEFINE(struct mmu_interval_notifier, interval_tree.rb,
 #define MN_BATCH 16
 
 struct mn_batch {
-	unsigned int n;
+	struct mmu_interval_notifier **end;
 	struct mmu_interval_notifier *sub[MN_BATCH];
 };
 
@@ -169,58 +190,59 @@ static bool mn_later(unsigned long ticket, unsigned long than)
 	return (long)(ticket - than) > 0;
 }
 
-static struct interval_tree_node *mn_node(struct rb_node *rb)
+static struct mmu_interval_notifier *mn_sub(struct rb_node *rb)
 {
-	return rb_entry(rb, struct interval_tree_node, rb);
+	return rb_entry(rb, struct mmu_interval_notifier, interval_tree.rb);
+}
+
+static unsigned long mn_subtree_last(struct rb_node *rb)
+{
+	return READ_ONCE(mn_sub(rb)->interval_tree.__subtree_last);
 }
 
 /* -- states and transitions ---------------------------------------------------- */
 
 /*
- * Might a subscription overlap [start, last]? No lock is held: the caller's slot, which
- * is LOOKING, keeps the nodes allocated, and the rbtree keeps a descent from going
- * round in circles (lib/rbtree.c). When the tree changed meanwhile the answer is yes.
+ * The first subscription that overlaps [start, last], or NULL; worth something if the
+ * tree has not changed meanwhile. No lock is held: the caller's slot, which is LOOKING,
+ * keeps the nodes allocated.
  *
  * The descent is that of interval_tree_iter_first(), which may not be called while
  * somebody changes the tree.
  */
-static __always_inline bool
-mn_may_overlap(const struct mmu_notifier_subscriptions *subs,
-	       unsigned long start, unsigned long last)
+static __always_inline struct mmu_interval_notifier *
+mn_look(const struct mmu_notifier_subscriptions *subs, unsigned long start,
+	unsigned long last)
 {
-	unsigned int seq = raw_seqcount_begin(&subs->tree_seq);
 	struct rb_node *rb = READ_ONCE(subs->tree.rb_leftmost);
 
-	if (rb && mn_node(rb)->start <= last) {
-		rb = READ_ONCE(subs->tree.rb_root.rb_node);
-		if (rb && READ_ONCE(mn_node(rb)->__subtree_last) < start)
-			rb = NULL;
-	} else {
-		rb = NULL;
-	}
+	if (!rb || mn_sub(rb)->interval_tree.start > last)
+		return NULL;
+	rb = READ_ONCE(subs->tree.rb_root.rb_node);
+	if (!rb || mn_subtree_last(rb) < start)
+		return NULL;
 
 	/* Here, the subtree of rb has an interval that ends at start or later. */
-	while (rb) {
-		struct interval_tree_node *node = mn_node(rb);
+	for (;;) {
+		struct mmu_interval_notifier *sub = mn_sub(rb);
 		struct rb_node *child = READ_ONCE(rb->rb_left);
 
 		/*
-		 * If such an interval is on the left, then one that overlaps is, or
-		 * none does: what is on the right starts later still.
+		 * If there is one on the left, then one that overlaps is there or
+		 * nowhere: what is on the right starts later still.
 		 */
-		if (child && READ_ONCE(mn_node(child)->__subtree_last) >= start) {
+		if (child && mn_subtree_last(child) >= start) {
 			rb = child;
 			continue;
 		}
-		if (node->start > last)
-			break;
-		if (node->last >= start)
-			return true;
+		if (sub->interval_tree.start > last)
+			return NULL;
+		if (sub->interval_tree.last >= start)
+			return sub;
 		rb = READ_ONCE(rb->rb_right);
-		if (rb && READ_ONCE(mn_node(rb)->__subtree_last) < start)
-			break;
+		if (!rb || mn_subtree_last(rb) < start)
+			return NULL;
 	}
-	return read_seqcount_retry(&subs->tree_seq, seq);
 }
 
 static unsigned int mn_bucket(void)
@@ -231,24 +253,30 @@ static unsigned int mn_bucket(void)
 
 /*
  * idle -> quiet, if nothing overlaps. Returns false if something might, or there is no
- * slot; the range is idle then.
+ * slot; the range is idle then. *found is the first that overlaps as of *tree_seq, or
+ * NULL.
  */
 static __always_inline bool
 mn_start_quiet(struct mmu_notifier_subscriptions *subs,
-	       struct mmu_notifier_range *range)
+	       struct mmu_notifier_range *range,
+	       struct mmu_interval_notifier **found, unsigned int *tree_seq)
 {
 	unsigned int i = mn_bucket();
 	struct mn_slot *slot = mn_buckets[i].slot;
 	unsigned long old = 0;
-	bool overlap;
+	bool quiet;
 
-	/* Pairs with the release in mn_mark_bucket(). */
+	*found = NULL;
+	/*
+	 * Who sees the mark sees the tree as it was then: a branch, and the full
+	 * barrier below. Pairs with the release in mn_mark_bucket().
+	 */
 	if (unlikely(!(READ_ONCE(subs->buckets) & BIT(i))))
 		return false;
 
 	preempt_disable();
 	/* A full barrier, between the slot and the tree; pairs with mn_buckets_of(). */
-	while (!try_cmpxchg(&slot->range, &old, (unsigned long)range | MN_LOOKING)) {
+	while (!try_cmpxchg(&slot->range, &old, MN_LOOKING)) {
 		if (++slot == mn_buckets[i].slot + MN_SLOTS) {
 			preempt_enable();
 			return false;
@@ -256,11 +284,13 @@ mn_start_quiet(struct mmu_notifier_subscriptions *subs,
 		old = 0;
 	}
 	range->slot = slot;
-	overlap = mn_may_overlap(subs, range->start, mn_last(range));
+	*tree_seq = raw_seqcount_begin(&subs->tree_seq);
+	*found = mn_look(subs, range->start, mn_last(range));
+	quiet = !read_seqcount_retry(&subs->tree_seq, *tree_seq) && !*found;
 	/* Whoever finds it not LOOKING knows that the nodes are not looked at any more. */
-	smp_store_release(&slot->range, overlap ? 0 : (unsigned long)range);
+	smp_store_release(&slot->range, quiet ? (unsigned long)range : 0);
 	preempt_enable();
-	return !overlap;
+	return quiet;
 }
 
 /* An invalidation has ended: returns how many waiters that was the last one for. */
@@ -277,7 +307,7 @@ static unsigned int mn_wake(struct mmu_notifier_subscriptions *subs,
 			continue;
 		if (--waiter->pending)
 			continue;
-		/* The waiter's stack frame goes with its completion. */
+		/* Nobody touches the waiter after this: it is on a stack. */
 		list_del(&waiter->link);
 		complete(&waiter->done);
 		woken++;
@@ -292,10 +322,10 @@ static unsigned int mn_end_colliding(struct mmu_notifier_subscriptions *subs,
 	unsigned int woken = 0;
 
 	spin_lock(&subs->lock);
-	hlist_del(&range->in_flight);
+	__hlist_del(&range->in_flight);
 	if (!list_empty(&subs->waiters))
 		woken = mn_wake(subs, range);
-	/* The entries have changed for who sees this; pairs with read_begin. */
+	/* Whoever reads 0 reads the new entries, too; pairs with read_begin. */
 	smp_store_release(&subs->nr_colliding, subs->nr_colliding - 1);
 	spin_unlock(&subs->lock);
 	return woken;
@@ -307,6 +337,7 @@ static noinline bool mn_end_held(struct mmu_notifier_range *range)
 	unsigned long old = (unsigned long)range;
 
 	while (!try_cmpxchg(&range->slot->range, &old, 0)) {
+		/* Anything else: the slot is not ours any more. */
 		if (old != ((unsigned long)range | MN_HELD))
 			return false;
 		cpu_relax();
@@ -341,8 +372,8 @@ static unsigned int mn_end_intervals(struct mmu_notifier_subscriptions *subs,
  * Collect subscriptions that the range overlaps, from sub on. Returns whether there may
  * be more after the last one.
  *
- * That one stays in the tree for as long as the range is in flight, so it is a place
- * to go on from. One that began to go before the range started is not waiting for
+ * That one stays in the tree for as long as the range is in flight (I3), so it is a
+ * place to go on from. One that began to go before the range started is not waiting for
  * it, and is passed over.
  */
 static __always_inline bool mn_collect(struct mmu_interval_notifier *sub,
@@ -350,16 +381,17 @@ static __always_inline bool mn_collect(struct mmu_interval_notifier *sub,
 				       struct mn_batch *batch)
 {
 	unsigned long start = range->start, last = mn_last(range);
+	struct mmu_interval_notifier **next = batch->sub;
 
-	batch->n = 0;
 	for (; sub; sub = mn_tree_iter_next(sub, start, last)) {
 		if (unlikely(sub->remover) && mn_later(range->seq, sub->remover->seq))
 			continue;
-		batch->sub[batch->n++] = sub;
-		if (batch->n == MN_BATCH)
-			return true;
+		*next++ = sub;
+		if (next == batch->sub + MN_BATCH)
+			break;
 	}
-	return false;
+	batch->end = next;
+	return sub;
 }
 
 static noinline bool mn_call_two_pass(struct mmu_interval_notifier *sub,
@@ -378,40 +410,56 @@ static noinline bool mn_call_two_pass(struct mmu_interval_notifier *sub,
 	return ret;
 }
 
-/* Returns false if a callback of a non-blockable invalidation would have to sleep. */
-static bool mn_call_batch(const struct mn_batch *batch,
-			  const struct mmu_notifier_range *range,
-			  struct llist_head *finishes)
+static __always_inline bool mn_call(struct mmu_interval_notifier *sub,
+				    const struct mmu_notifier_range *range,
+				    struct llist_head *finishes)
 {
-	unsigned int i;
-
-	for (i = 0; i < batch->n; i++) {
-		struct mmu_interval_notifier *sub = batch->sub[i];
-		bool ret;
-
-		if (!mmu_notifier_range_blockable(range))
-			non_block_start();
-		if (likely(sub->ops->invalidate))
-			ret = sub->ops->invalidate(sub, range, range->seq);
-		else
-			ret = mn_call_two_pass(sub, range, finishes);
-		if (!mmu_notifier_range_blockable(range))
-			non_block_end();
-		/* If it is blockable the entries will change, whatever it says. */
-		if (unlikely(!ret) && !WARN_ON(mmu_notifier_range_blockable(range)))
-			return false;
-	}
-	return true;
+	if (likely(sub->ops->invalidate))
+		return sub->ops->invalidate(sub, range, range->seq);
+	return mn_call_two_pass(sub, range, finishes);
 }
 
-static void mn_finish(struct llist_head *finishes)
+static __always_inline void mn_call_batch(struct mn_batch *batch,
+					  const struct mmu_notifier_range *range,
+					  struct llist_head *finishes)
+{
+	struct mmu_interval_notifier **sub;
+	bool ok = true;
+
+	for (sub = batch->sub; sub != batch->end; sub++)
+		ok &= mn_call(*sub, range, finishes);
+	/* The entries will change, whatever they say. */
+	WARN_ON(!ok);
+}
+
+/* Returns false if a callback would have to sleep. */
+static noinline bool mn_call_batch_nonblock(struct mn_batch *batch,
+					    const struct mmu_notifier_range *range,
+					    struct llist_head *finishes)
+{
+	struct mmu_interval_notifier **sub;
+	bool ok = true;
+
+	non_block_start();
+	for (sub = batch->sub; ok && sub != batch->end; sub++)
+		ok = mn_call(*sub, range, finishes);
+	non_block_end();
+	return ok;
+}
+
+static noinline void mn_finish(const struct mmu_notifier_range *range,
+			       struct llist_head *finishes)
 {
 	struct mmu_interval_notifier_finish *finish, *next;
 
+	if (!mmu_notifier_range_blockable(range))
+		non_block_start();
 	llist_for_each_entry_safe(finish, next,
 				  llist_reverse_order(__llist_del_all(finishes)),
 				  link)
 		finish->notifier->ops->invalidate_finish(finish);
+	if (!mmu_notifier_range_blockable(range))
+		non_block_end();
 }
 
 /* From now on an invalidation that starts on this CPU may be quiet. */
@@ -427,38 +475,46 @@ static void mn_mark_bucket(struct mmu_notifier_subscriptions *subs)
 }
 
 /*
- * A subscription may overlap: the certain way, idle -> colliding. Returns how many were
- * called, or -EAGAIN if one of them refused; the range is idle then.
+ * A subscription may overlap: the certain way, idle -> colliding. found: the first one as
+ * of tree_seq, or NULL. Returns how many were called, or -EAGAIN if one of them
+ * refused; the range is idle then.
  */
-static noinline long mn_start_slow(struct mmu_notifier_subscriptions *subs,
-				   struct mmu_notifier_range *range)
+static __always_inline long
+mn_start_slow(struct mmu_notifier_subscriptions *subs,
+	      struct mmu_notifier_range *range,
+	      struct mmu_interval_notifier *found, unsigned int tree_seq)
 {
+	/* Not worth what it costs to have all of it initialised. */
+	struct mn_batch batch __uninitialized;
 	LLIST_HEAD(finishes);
-	struct mmu_interval_notifier *sub;
-	struct mn_batch batch;
 	long overlaps = 0;
 	bool more, ok = true;
 
 	range->slot = NULL;
 	spin_lock(&subs->lock);
-	mn_mark_bucket(subs);
+	if (unlikely(!found))
+		mn_mark_bucket(subs);
 	mn_start_colliding(subs, range);
-	sub = mn_tree_iter_first(&subs->tree, range->start, mn_last(range));
+	if (!found || read_seqcount_retry(&subs->tree_seq, tree_seq))
+		found = mn_tree_iter_first(&subs->tree, range->start, mn_last(range));
 	for (;;) {
-		more = mn_collect(sub, range, &batch);
+		more = mn_collect(found, range, &batch);
 		spin_unlock(&subs->lock);
 
-		overlaps += batch.n;
-		ok = mn_call_batch(&batch, range, &finishes);
+		overlaps += batch.end - batch.sub;
+		if (likely(mmu_notifier_range_blockable(range)))
+			mn_call_batch(&batch, range, &finishes);
+		else
+			ok = mn_call_batch_nonblock(&batch, range, &finishes);
 		if (likely(!more) || !ok)
 			break;
 		spin_lock(&subs->lock);
-		sub = mn_tree_iter_next(batch.sub[MN_BATCH - 1], range->start,
-					mn_last(range));
+		found = mn_tree_iter_next(batch.end[-1], range->start, mn_last(range));
 	}
 
-	mn_finish(&finishes);
-	if (!ok) {
+	if (unlikely(!llist_empty(&finishes)))
+		mn_finish(range, &finishes);
+	if (unlikely(!ok)) {
 		mn_end_colliding(subs, range);
 		return -EAGAIN;
 	}
@@ -467,37 +523,48 @@ static noinline long mn_start_slow(struct mmu_notifier_subscriptions *subs,
 
 /* -- what the core mm calls ------------------------------------------------------ */
 
-/* What is not an invalidation that concerns nobody; keeps that one short. */
-static noinline int mn_start_rest(struct mmu_notifier_subscriptions *subs,
-				  struct mmu_notifier_range *range, bool quiet)
+/* Quiet as far as intervals go. */
+static noinline int mn_start_plain(struct mmu_notifier_subscriptions *subs,
+				   struct mmu_notifier_range *range, long overlaps)
 {
-	long overlaps = 0;
-	int ret = 0;
+	int ret = mn_plain_invalidate_start(subs, range);
 
-	if (subs->has_intervals && !quiet) {
-		overlaps = mn_start_slow(subs, range);
-		if (overlaps < 0) {
-			ret = overlaps;
-			overlaps = 0;
-		}
-	}
-	if (!ret && !hlist_empty(&subs->list)) {
-		ret = mn_plain_invalidate_start(subs, range);
-		/* A start that fails has no end. */
-		if (ret && subs->has_intervals)
-			mn_end_intervals(subs, range);
-	}
+	/* A start that fails has no end. */
+	if (ret && subs->has_intervals)
+		mn_end_intervals(subs, range);
 	trace_mmu_notifier_invalidate_start(range, overlaps, ret);
 	return ret;
 }
 
+static noinline int mn_start_rest(struct mmu_notifier_subscriptions *subs,
+				  struct mmu_notifier_range *range,
+				  struct mmu_interval_notifier *found,
+				  unsigned int tree_seq)
+{
+	long overlaps = mn_start_slow(subs, range, found, tree_seq);
+
+	if (unlikely(overlaps < 0)) {
+		trace_mmu_notifier_invalidate_start(range, 0, overlaps);
+		return overlaps;
+	}
+	if (unlikely(!hlist_empty(&subs->list)))
+		return mn_start_plain(subs, range, overlaps);
+	trace_mmu_notifier_invalidate_start(range, overlaps, 0);
+	return 0;
+}
+
+/* What needs a stack frame is elsewhere: the common case is that nothing overlaps. */
 int __mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
 	struct mmu_notifier_subscriptions *subs = range->mm->notifier_subscriptions;
-	bool quiet = subs->has_intervals && mn_start_quiet(subs, range);
+	struct mmu_interval_notifier *found;
+	unsigned int tree_seq = 0;
 
-	if (!quiet || unlikely(!hlist_empty(&subs->list)))
-		return mn_start_rest(subs, range, quiet);
+	if (likely(subs->has_intervals) &&
+	    !mn_start_quiet(subs, range, &found, &tree_seq))
+		return mn_start_rest(subs, range, found, tree_seq);
+	if (unlikely(!hlist_empty(&subs->list)))
+		return mn_start_plain(subs, range, 0);
 	trace_mmu_notifier_invalidate_start(range, 0, 0);
 	return 0;
 }
@@ -534,13 +601,20 @@ void __mmu_notifier_release(struct mm_struct *mm)
 
 	if (subs->has_intervals) {
 		struct mmu_notifier_range range;
+		unsigned int woken;
+		long overlaps;
 
-		/* One that is over at once: there is nothing left to change. */
+		/*
+		 * One that is over at once: there is nothing left to change. No lock
+		 * of the mm is held, and none needed: nobody can join any more.
+		 */
 		mmu_notifier_range_init(&range, MMU_NOTIFY_RELEASE,
 					MMU_NOTIFIER_RANGE_BLOCKABLE, mm, 0,
 					ULONG_MAX);
-		mn_start_slow(subs, &range);
-		mn_end_intervals(subs, &range);
+		overlaps = mn_start_slow(subs, &range, NULL, 0);
+		trace_mmu_notifier_invalidate_start(&range, overlaps, 0);
+		woken = mn_end_colliding(subs, &range);
+		trace_mmu_notifier_invalidate_end(&range, woken);
 	}
 	if (!hlist_empty(&subs->list))
 		mn_plain_release(subs, mm);

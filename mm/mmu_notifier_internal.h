@@ -23,20 +23,20 @@
  */
 #define MN_BUCKETS	BITS_PER_LONG
 
-/* One cache line. Who finds all taken is noted as colliding. */
+/* A cache line of most machines. Who finds all taken is noted as colliding. */
 #define MN_SLOTS	(64 / sizeof(struct mn_slot))
 
 /*
- * The address of a quiet struct mmu_notifier_range, or 0, and in its low bits whether
- * its owner is still looking at the tree (nobody else touches the slot then), or an
- * insert holds it (its owner cannot end it then). Both are short, and are not preempted.
+ * 0: free. MN_LOOKING: the owner looks at the tree; nobody else touches the slot then.
+ * Otherwise the address of a quiet struct mmu_notifier_range, and MN_HELD if an insert
+ * looks at it; its owner cannot end it then. Both are short, and are not preempted.
  */
 struct mn_slot {
 	unsigned long range;
 };
 
-#define MN_LOOKING	BIT(0)
-#define MN_HELD		BIT(1)
+#define MN_LOOKING	1UL
+#define MN_HELD		1UL
 
 struct mn_bucket {
 	struct mn_slot slot[MN_SLOTS];

@@ -27,6 +27,7 @@
 
 #include <linux/err.h>
 #include <linux/export.h>
+#include <linux/freezer.h>
 #include <linux/mm.h>
 #include <linux/rculist.h>
 #include <linux/sched/mm.h>
@@ -237,16 +238,20 @@ void mn_plain_release(struct mmu_notifier_subscriptions *subs,
 /*
  * mm_take_all_locks() gives up when a signal is pending, so that a long list of VMAs
  * can be interrupted. Most callers cannot restart, and a timer that happens to fire
- * is no reason to fail: only a fatal signal ends this. Each signal interrupts at most
- * once, as it stays pending.
+ * is no reason to fail. A signal that is pending does not interrupt again, but some
+ * senders can repeat theirs for ever, and so does the freezer: hence the limit.
  */
+#define MN_TRIES 4
+
 static int mn_take_all_locks(struct mm_struct *mm)
 {
-	bool notify;
-	int ret;
+	unsigned int tries;
+	int ret = -EINTR;
 
-	do {
-		if (fatal_signal_pending(current))
+	for (tries = 0; ret == -EINTR && tries < MN_TRIES; tries++) {
+		bool notify;
+
+		if (fatal_signal_pending(current) || freezing(current))
 			return -EINTR;
 		notify = test_and_clear_thread_flag(TIF_NOTIFY_SIGNAL);
 		clear_thread_flag(TIF_SIGPENDING);
@@ -254,7 +259,7 @@ static int mn_take_all_locks(struct mm_struct *mm)
 		if (notify)
 			set_thread_flag(TIF_NOTIFY_SIGNAL);
 		calculate_sigpending();
-	} while (ret == -EINTR);
+	}
 	return ret;
 }
 
@@ -349,7 +354,7 @@ EXPORT_SYMBOL_GPL(__mmu_notifier_register);
  * Context: takes the mmap lock for write: the caller holds neither that nor another
  *	lock of the mm. May sleep.
  * Return: 0, -ENOMEM, -EINVAL (callbacks that exclude one another), or -EINTR when
- *	the calling task is being killed.
+ *	the calling task is being killed or frozen, or gets one signal after another.
  */
 int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm)

@@ -34,6 +34,7 @@ perl               | /usr/bin/perl                           | checkpatch.pl and
 sparse             | /usr/bin/sparse                         | semantic checker for kernel code
 clang-format       | /usr/bin/clang-format                   | formatting of C code
 shellcheck         | /usr/bin/shellcheck                     | checker for shell scripts
+spin               | /usr/bin/spin                           | searches the model of the notifier protocol
 '
 
 # Only `make bench` needs these.
