@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "gm_test.h"
-#include "../modules/mn_check/mn_check.h"
+#include "mn_check/mn_check.h"
 
 /* A call that never returns is one that has not after that long, in milliseconds. */
 #define NEVER_MS	10000
