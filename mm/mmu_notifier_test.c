@@ -312,37 +312,44 @@ static void one_invalidation_has_one_number(struct kunit *test)
  */
 static void born_and_read_between_batches(struct mn_sub *sub)
 {
-	mn_expect_returns(mn_insert_thread(sub->other, 30, 60));
+	struct mn_sub *newborn = sub->other;
+
+	mn_expect_returns(mn_go(sub->thread));
 	/* A number that somebody will call it with is no number to begin with. */
-	sub->flag = mmu_interval_check_retry(&sub->other->notifier, sub->cur_seq);
-	sub->thread = mn_read_thread(sub->other);
-	KUNIT_EXPECT_TRUE(sub->ctx->test, mn_sleeps(sub->thread));
-	mn_in_flight_thread(sub->signals, 50, 51, nr_cpu_ids, nr_cpu_ids);
+	sub->flag = mmu_interval_check_retry(&newborn->notifier, sub->cur_seq);
+	KUNIT_EXPECT_TRUE(sub->ctx->test, mn_sleeps(mn_go(newborn->thread)));
+	mn_go(sub->signals->thread);
+	KUNIT_EXPECT_TRUE(sub->ctx->test, mn_happens(&sub->signals->entered));
 }
 
 static void number_of_a_newborn_is_nobodys(struct kunit *test)
 {
 	struct mn_ctx *ctx = test->priv;
-	struct mn_sub *first, *newborn;
+	struct mn_sub *first, *newborn, *signals;
 	struct mn_inv *inv;
 	unsigned int i;
 
 	for (i = 0; i < 20; i++)
 		mn_insert(ctx, i, 40);
 	newborn = mn_new_sub(ctx);
+	newborn->thread = mn_new_reader(newborn);
+	signals = mn_new_sub(ctx);
+	signals->thread = mn_new_invalidation(ctx, signals, 50, 51);
 	first = &ctx->subs[0];
 	first->other = newborn;
-	first->signals = mn_new_sub(ctx);
+	first->signals = signals;
+	first->thread = mn_new_inserter(newborn, 30, 60);
 	first->in_callback = born_and_read_between_batches;
 
 	inv = mn_start(ctx, 0, 40);
 	KUNIT_EXPECT_TRUE(test, first->flag);
 	mn_end(inv);
-	mn_expect_returns(first->thread);
+	mn_expect_returns(newborn->thread);
 	/* The other one is in flight and has called it since the read began. */
 	KUNIT_EXPECT_TRUE(test, mmu_interval_read_retry(&newborn->notifier,
-							first->thread->seq));
-	complete(&first->signals->gate);
+							newborn->thread->seq));
+	complete(&signals->gate);
+	mn_expect_returns(signals->thread);
 }
 
 /* Everything that compares numbers, on both sides of the wrap and over it. */

@@ -55,7 +55,7 @@ struct mn_finish {
  * @gate: what mn_block() waits for
  * @other: for @in_callback and @in_finish
  * @signals: for @in_callback: another, of which the completions only are used
- * @thread: for @in_callback
+ * @thread: for @in_callback: to be started there
  * @calls: of the callback, refused ones included
  * @seen: the range of the last call
  * @cur_seq: of the last call
@@ -134,6 +134,7 @@ struct mn_inv {
  * @sub: to what, if to one
  * @plain: to what, if to one
  * @ctx: the test's
+ * @going: mn_go() was called
  * @started: @fn is about to be called
  * @done: @fn has returned
  * @switches: see mn_sleeps()
@@ -150,6 +151,7 @@ struct mn_thread {
 	struct mn_sub *sub;
 	struct mn_plain *plain;
 	struct mn_ctx *ctx;
+	bool going;
 	struct completion started;
 	struct completion done;
 	unsigned long switches;
@@ -266,13 +268,16 @@ struct mn_thread *mn_new_thread(struct mn_ctx *ctx,
 struct mn_thread *mn_go(struct mn_thread *thread);
 struct mn_thread *mn_read_thread(struct mn_sub *sub);
 struct mn_thread *mn_remove_thread(struct mn_sub *sub);
-struct mn_thread *mn_insert_thread(struct mn_sub *sub, unsigned long first,
-				   unsigned long end);
 struct mn_thread *mn_invalidate_thread(struct mn_ctx *ctx, unsigned long first,
 				       unsigned long end);
-struct mn_thread *mn_in_flight_thread(struct mn_sub *sub, unsigned long first,
-				      unsigned long end, unsigned int start_cpu,
-				      unsigned int end_cpu);
+
+/* The same and more, to be started with mn_go(). */
+struct mn_thread *mn_new_reader(struct mn_sub *sub);
+struct mn_thread *mn_new_inserter(struct mn_sub *sub, unsigned long first,
+				  unsigned long end);
+struct mn_thread *mn_new_invalidation(struct mn_ctx *ctx, struct mn_sub *sub,
+				      unsigned long first, unsigned long end);
+
 bool mn_sleeps(struct mn_thread *thread);
 bool mn_sleeps_on(struct mn_thread *thread);
 bool mn_returns(struct mn_thread *thread);

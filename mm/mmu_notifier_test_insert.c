@@ -274,7 +274,11 @@ static void born_inside_one_of_any_cpu_collides(struct kunit *test)
 			break;
 		if (next >= nr_cpu_ids)
 			next = cpumask_first(cpu_online_mask);
-		thread = mn_in_flight_thread(signals, 4, 8, cpu, next);
+		thread = mn_new_invalidation(ctx, signals, 4, 8);
+		thread->start_cpu = cpu;
+		thread->end_cpu = next;
+		mn_go(thread);
+		KUNIT_EXPECT_TRUE(test, mn_happens(&signals->entered));
 		sub = mn_insert(ctx, 4, 8);
 		KUNIT_EXPECT_TRUE_MSG(test, mn_collides(sub), "CPU %u", cpu);
 		complete(&signals->gate);
@@ -314,7 +318,7 @@ static void born_inside_one_of_many_collides_with_that_one(struct kunit *test)
 
 static void insert_other(struct mn_sub *sub)
 {
-	mn_expect_returns(mn_insert_thread(sub->other, 4, 60));
+	mn_expect_returns(mn_go(sub->thread));
 	sub->flag = mn_collides(sub->other);
 	sub->in_callback = NULL;
 }
@@ -326,6 +330,7 @@ static void born_in_a_callback_collides(struct kunit *test)
 	struct mn_inv *inv;
 
 	sub->other = mn_new_sub(ctx);
+	sub->thread = mn_new_inserter(sub->other, 4, 60);
 	sub->in_callback = insert_other;
 	inv = mn_start(ctx, 4, 8);
 	KUNIT_EXPECT_TRUE(test, sub->flag);
@@ -346,6 +351,7 @@ static void born_in_a_callback_leaves_the_others_called_once(struct kunit *test)
 		mn_insert(ctx, i, 60);
 	for (i = 1; i <= 40; i += 13) {
 		ctx->subs[i].other = newborn;
+		ctx->subs[i].thread = mn_new_inserter(newborn, 4, 60);
 		ctx->subs[i].in_callback = insert_other;
 		mn_invalidate(ctx, 50, 51);
 		mn_remove(newborn);
@@ -366,7 +372,7 @@ static void insert_does_not_wait_for_collisions(struct kunit *test)
 	mn_insert(ctx, 4, 8);
 	quiet = mn_start(ctx, 20, 30);
 	colliding = mn_start(ctx, 4, 8);
-	mn_expect_returns(mn_insert_thread(sub, 4, 5));
+	mn_expect_returns(mn_go(mn_new_inserter(sub, 4, 5)));
 	/* Done, not put off: the next one calls it already. */
 	mn_invalidate(ctx, 4, 5);
 	KUNIT_EXPECT_EQ(test, mn_calls(sub), 1);
@@ -384,7 +390,7 @@ static void insert_does_not_wait_for_a_callback(struct kunit *test)
 	busy->in_callback = mn_block;
 	invalidation = mn_invalidate_thread(ctx, 4, 8);
 	KUNIT_EXPECT_TRUE(test, mn_happens(&busy->entered));
-	mn_expect_returns(mn_insert_thread(sub, 4, 5));
+	mn_expect_returns(mn_go(mn_new_inserter(sub, 4, 5)));
 	KUNIT_EXPECT_TRUE(test, mn_collides(sub));
 	complete(&busy->gate);
 	mn_expect_returns(invalidation);

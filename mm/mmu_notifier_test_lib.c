@@ -431,11 +431,15 @@ static int mn_thread_main(void *data)
 	return 0;
 }
 
-/* To be filled in, and started with mn_go(). */
+/*
+ * To be filled in, and started with mn_go(). The task is made here: a callback, which may
+ * be in reclaim, must not do that.
+ */
 struct mn_thread *mn_new_thread(struct mn_ctx *ctx,
 				void (*fn)(struct mn_thread *thread))
 {
 	struct mn_thread *thread = ctx->threads;
+	struct task_struct *task;
 
 	/* No test has more than MN_THREADS on their way. */
 	while (thread->task)
@@ -447,22 +451,24 @@ struct mn_thread *mn_new_thread(struct mn_ctx *ctx,
 	thread->end_cpu = nr_cpu_ids;
 	init_completion(&thread->started);
 	init_completion(&thread->done);
+
+	task = kthread_create(mn_thread_main, thread, "mn-test");
+	if (IS_ERR(task))
+		KUNIT_FAIL(ctx->test, "no thread: %pe", task);
+	else
+		/* It may be gone when it is looked at. */
+		thread->task = get_task_struct(task);
 	return thread;
 }
 
 struct mn_thread *mn_go(struct mn_thread *thread)
 {
-	struct task_struct *task;
-
-	task = kthread_create(mn_thread_main, thread, "mn-test");
-	if (IS_ERR(task)) {
-		KUNIT_FAIL(thread->ctx->test, "no thread: %pe", task);
+	if (!thread->task) {
 		complete_all(&thread->done);
 		return thread;
 	}
-	/* It may be gone when it is looked at. */
-	thread->task = get_task_struct(task);
-	wake_up_process(task);
+	thread->going = true;
+	wake_up_process(thread->task);
 	wait_for_completion(&thread->started);
 	return thread;
 }
@@ -473,12 +479,17 @@ static void mn_read_main(struct mn_thread *thread)
 }
 
 /* A thread that calls read_begin. */
-struct mn_thread *mn_read_thread(struct mn_sub *sub)
+struct mn_thread *mn_new_reader(struct mn_sub *sub)
 {
 	struct mn_thread *thread = mn_new_thread(sub->ctx, mn_read_main);
 
 	thread->sub = sub;
-	return mn_go(thread);
+	return thread;
+}
+
+struct mn_thread *mn_read_thread(struct mn_sub *sub)
+{
+	return mn_go(mn_new_reader(sub));
 }
 
 static void mn_remove_main(struct mn_thread *thread)
@@ -503,16 +514,16 @@ static void mn_insert_main(struct mn_thread *thread)
 	mn_insert_sub(sub, thread->first, thread->end);
 }
 
-/* A thread that inserts a subscription: from a callback, as that must not do it itself. */
-struct mn_thread *mn_insert_thread(struct mn_sub *sub, unsigned long first,
-				   unsigned long end)
+/* A thread that inserts a subscription; a callback must not do it itself. */
+struct mn_thread *mn_new_inserter(struct mn_sub *sub, unsigned long first,
+				  unsigned long end)
 {
 	struct mn_thread *thread = mn_new_thread(sub->ctx, mn_insert_main);
 
 	thread->sub = sub;
 	thread->first = first;
 	thread->end = end;
-	return mn_go(thread);
+	return thread;
 }
 
 static void mn_go_to_cpu(unsigned int cpu)
@@ -541,35 +552,26 @@ static void mn_invalidate_main(struct mn_thread *thread)
 	mmap_read_unlock(mm);
 }
 
-/* A thread that runs a whole invalidation, for callbacks that wait. */
-struct mn_thread *mn_invalidate_thread(struct mn_ctx *ctx, unsigned long first,
-				       unsigned long end)
+/*
+ * A thread that runs a whole invalidation. With a sub (which need not be inserted) it
+ * completes entered of that one after the start, and waits for its gate before the end.
+ */
+struct mn_thread *mn_new_invalidation(struct mn_ctx *ctx, struct mn_sub *sub,
+				      unsigned long first, unsigned long end)
 {
 	struct mn_thread *thread = mn_new_thread(ctx, mn_invalidate_main);
-
-	thread->first = first;
-	thread->end = end;
-	return mn_go(thread);
-}
-
-/*
- * A thread with an invalidation in flight, until the gate of the sub is opened (which
- * is not necessarily inserted). Starts and ends on these CPUs; nr_cpu_ids: on any.
- */
-struct mn_thread *mn_in_flight_thread(struct mn_sub *sub, unsigned long first,
-				      unsigned long end, unsigned int start_cpu,
-				      unsigned int end_cpu)
-{
-	struct mn_thread *thread = mn_new_thread(sub->ctx, mn_invalidate_main);
 
 	thread->sub = sub;
 	thread->first = first;
 	thread->end = end;
-	thread->start_cpu = start_cpu;
-	thread->end_cpu = end_cpu;
-	mn_go(thread);
-	KUNIT_EXPECT_TRUE(sub->ctx->test, mn_happens(&sub->entered));
 	return thread;
+}
+
+/* One for callbacks that wait. */
+struct mn_thread *mn_invalidate_thread(struct mn_ctx *ctx, unsigned long first,
+				       unsigned long end)
+{
+	return mn_go(mn_new_invalidation(ctx, NULL, first, end));
 }
 
 /*
@@ -660,8 +662,18 @@ static bool mn_join_all(struct mn_ctx *ctx)
 		complete_all(&ctx->subs[i].gate);
 	for (i = 0; i < ctx->nr_plains; i++)
 		complete_all(&ctx->plains[i].gate);
-	for (i = 0; i < MN_THREADS; i++)
-		all &= !ctx->threads[i].task || mn_returns(&ctx->threads[i]);
+	for (i = 0; i < MN_THREADS; i++) {
+		struct mn_thread *thread = &ctx->threads[i];
+
+		if (!thread->task)
+			continue;
+		if (thread->going) {
+			all &= mn_returns(thread);
+		} else {
+			kthread_stop_put(thread->task);
+			thread->task = NULL;
+		}
+	}
 	return all;
 }
 

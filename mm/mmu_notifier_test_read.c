@@ -151,8 +151,7 @@ static void start_reader_of_other(struct mn_sub *sub)
 	/* The first of the two that is called: the other has not set its number. */
 	if (mn_calls(sub->other))
 		return;
-	sub->thread = mn_read_thread(sub->other);
-	sub->flag = mn_sleeps(sub->thread);
+	sub->flag = mn_sleeps(mn_go(sub->thread));
 }
 
 static void reader_waits_before_its_callback_is_called(struct kunit *test)
@@ -165,10 +164,12 @@ static void reader_waits_before_its_callback_is_called(struct kunit *test)
 
 	a->other = b;
 	b->other = a;
+	a->thread = mn_new_reader(b);
+	b->thread = mn_new_reader(a);
 	a->in_callback = start_reader_of_other;
 	b->in_callback = start_reader_of_other;
 	inv = mn_start(ctx, 4, 8);
-	first = a->thread ? a : b;
+	first = a->thread->going ? a : b;
 	KUNIT_EXPECT_TRUE(test, first->flag);
 	KUNIT_EXPECT_TRUE(test, mn_sleeps(first->thread));
 	mn_end(inv);

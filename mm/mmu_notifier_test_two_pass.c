@@ -169,7 +169,7 @@ static void invalidate_meanwhile(struct mn_sub *sub)
 	if (sub->flag)
 		return;
 	sub->flag = true;
-	mn_expect_returns(mn_invalidate_thread(sub->ctx, 6, 7));
+	mn_expect_returns(mn_go(sub->thread));
 }
 
 static void passes_of_two_invalidations_do_not_mix(struct kunit *test)
@@ -177,6 +177,7 @@ static void passes_of_two_invalidations_do_not_mix(struct kunit *test)
 	struct mn_ctx *ctx = test->priv;
 	struct mn_sub *sub = mn_insert_two_pass(ctx, 4, 8);
 
+	sub->thread = mn_new_invalidation(ctx, NULL, 6, 7);
 	sub->in_callback = invalidate_meanwhile;
 	mn_invalidate(ctx, 4, 8);
 	/* The inner one begins and ends within the outer one's first pass. */
