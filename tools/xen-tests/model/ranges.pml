@@ -22,7 +22,7 @@ bool marked[NR_BUCKETS];	/* buckets that this mm uses */
 bool in_tree[NR_SUBS];		/* read by walkers */
 byte leaving[NR_SUBS];		/* 1 + the driver that waits to remove it */
 
-/* 1 + the quiet range that is in it, and a state; 0: free. Changed by cmpxchg. */
+/* 0: free; LOOKING; or 1 + a quiet range, perhaps HELD. Changed by cmpxchg. */
 byte slot[ALL_SLOTS];
 
 #define LOOKING		64	/* the owner looks at the tree */
@@ -63,7 +63,7 @@ byte w_for[NR_DRIVERS];
 #define FIRST_SEQ		((ticket + 255) & 255)
 #endif
 
-#define START_LOCALS		byte b, s, sq; bool found
+#define START_LOCALS		byte b, s, sq, first; bool found
 
 inline core_init()
 {
@@ -100,15 +100,16 @@ inline start_colliding(r)
 }
 
 /*
- * mn_may_overlap(): a look at the tree without a lock. What it sees of a tree that is
- * being changed is anything; what it has found may be read later, and must still
- * be there then.
+ * mn_look(): at the tree, without a lock. What it sees of a tree that is being changed
+ * is anything; what it has found may be read later, and must still be there then.
+ * first: what overlaps, NR_SUBS for nothing; found: or the tree has changed.
  */
-inline may_overlap(r)
+inline look(r)
 {
 	d_step {
 		sq = tree_seq & 254;
 		found = false;
+		first = NR_SUBS;
 		s = 0
 	}
 	do
@@ -119,6 +120,10 @@ inline may_overlap(r)
 				/* No walker looks at freed memory. */
 				assert(!s_freed[s]);
 				found = overlap(r, s);
+				if
+				:: found -> first = s
+				:: else
+				fi;
 				s++
 			}
 		:: !in_tree[s] || (tree_seq & 1) -> s++
@@ -128,8 +133,7 @@ inline may_overlap(r)
 #ifndef BUG_NO_SEQCOUNT
 	found = found || tree_seq != sq;
 #endif
-	s = 0;
-	sq = 0
+	s = 0
 }
 
 #ifdef BUG_NO_MARK
@@ -155,12 +159,12 @@ inline collect(r)
 inline try_quiet(r)
 {
 #ifdef BUG_LOOK_BEFORE_SLOT
-	may_overlap(r);
+	look(r);
 #endif
 	b = (r % NR_BUCKETS) * NR_SLOTS;
 	do
 	:: atomic { b < (r % NR_BUCKETS + 1) * NR_SLOTS && slot[b] == 0 ->
-		slot[b] = (r + 1) | LOOKING;
+		slot[b] = LOOKING;
 		r_slot[r] = b + 1
 	   }
 	   break
@@ -170,7 +174,7 @@ inline try_quiet(r)
 	if
 	:: r_slot[r] != 0 ->
 #ifndef BUG_LOOK_BEFORE_SLOT
-		may_overlap(r);
+		look(r);
 #endif
 		d_step {
 			if
@@ -192,6 +196,7 @@ inline try_quiet(r)
  */
 inline start_quiet(r)
 {
+	first = NR_SUBS;
 	if
 	:: marked[r % NR_BUCKETS] ->
 #ifdef LIVE
@@ -203,11 +208,32 @@ inline start_quiet(r)
 	fi
 }
 
+/* Under subs->lock: go on with what the look has found, if the tree is the same. */
+inline begin_at_found()
+{
+	if
+#ifdef BUG_TRUST_FOUND
+	:: first < NR_SUBS ->
+#else
+	:: first < NR_SUBS && tree_seq == sq ->
+#endif
+		s = first;
+		assert(in_tree[s])
+	:: else -> s = 0
+	fi;
+	first = 0;
+	sq = 0
+}
+
 inline inv_start(r)
 {
 	start_quiet(r);
 	if
-	:: !found
+	:: !found ->
+		d_step {
+			first = 0;
+			sq = 0
+		}
 	:: else ->
 		/* mn_start_slow() */
 		found = false;
@@ -220,7 +246,7 @@ inline inv_start(r)
 			}
 			d_step {
 				start_colliding(r);
-				s = 0;
+				begin_at_found();
 				collect(r);
 				subs_lock = false
 			}
@@ -228,7 +254,7 @@ inline inv_start(r)
 			d_step {
 				!subs_lock;
 				start_colliding(r);
-				s = 0;
+				begin_at_found();
 				collect(r);
 				skip
 			}
@@ -441,9 +467,9 @@ inline read_begin(d, s)
 
 #ifdef BUG_NO_WAIT_FOR_LOOKING
 #define looking(n)		false
-#define nothing_in(n)		(slot[n] == 0 || (slot[n] & LOOKING))
+#define nothing_in(n)		(slot[n] == 0 || slot[n] == LOOKING)
 #else
-#define looking(n)		((slot[n] & LOOKING) != 0)
+#define looking(n)		(slot[n] == LOOKING)
 #define nothing_in(n)		(slot[n] == 0)
 #endif
 
@@ -485,6 +511,9 @@ inline insert(d, s)
 	d_step {
 		!subs_lock;
 		subs_lock = true;
+#if !defined(LIVE) && !defined(BUG_NEWBORN_WITH_TICKET)
+		ticket = (ticket + 2) & 255;
+#endif
 		s_seq[s] = FIRST_SEQ
 	}
 #ifdef BUG_PROMOTE_FIRST
@@ -553,7 +582,7 @@ inline remove(d, s)
 	:: n < ALL_SLOTS ->
 		if
 		:: !marked[n / NR_SLOTS]
-		:: marked[n / NR_SLOTS] && !(slot[n] & LOOKING)
+		:: marked[n / NR_SLOTS] && slot[n] != LOOKING
 		fi;
 		n++
 	:: else -> break

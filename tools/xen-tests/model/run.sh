@@ -87,6 +87,7 @@ NO_WAIT_FOR_HELD	| twice | $one -DMARKED
 LEAK_ON_REFUSAL		| hang  | $reader -DROUNDS=2 -DREFUSALS
 NO_LIMIT		| early | $reader
 WAIT_FOR_ALL		| idle  | $reader $other -DSUB1=PAGE_B
+TRUST_FOUND		| lost  | $newborn -DMARKED
 NO_MARK			| lost  | $one
 NO_HANDOVER		| freed | $one -DMARKED
 REMOVE_DOES_NOT_WAIT	| lost  | $one
