@@ -12,9 +12,9 @@
  *  - a plain notifier (struct mmu_notifier) hears of every change in the mm, may
  *    have a callback at the end of an invalidation, and serves the young bit.
  *
- * Source rules: everything that Linux 6.12 declares here is here with the same
- * meaning. The two-pass callbacks have the names of Linux 7. What is marked private
- * belongs to the core. There is no user ABI in this file.
+ * Source rules: what users of Linux 6.12 call is here with the same meaning, but for the
+ * list in mmu-notifier.md. The two-pass callbacks have the names of Linux 7. What is
+ * marked private belongs to the core. There is no user ABI in this file.
  *
  * An address range is written [start, end) where the field is called end, and
  * [start, last] where it is called last; both in bytes.
