@@ -523,7 +523,7 @@ mn_start_slow(struct mmu_notifier_subscriptions *subs,
 
 /* -- what the core mm calls ------------------------------------------------------ */
 
-/* Quiet as far as intervals go. */
+/* The rest of a start whose interval notifiers have been called, or are none. */
 static noinline int mn_start_plain(struct mmu_notifier_subscriptions *subs,
 				   struct mmu_notifier_range *range, long overlaps)
 {
