@@ -233,11 +233,12 @@ check_arm64()
 	say "compat: the core for arm64"
 	kbuild_in "$tree" "$tree/build-compat-arm64"
 	kmake+=(ARCH=arm64 "CROSS_COMPILE=$cross" "CC=ccache ${cross}gcc")
-	export ARCH=arm64
+	# Kconfig asks the compiler what it can.
+	export ARCH=arm64 CROSS_COMPILE=$cross
 	mkdir -p "$obj"
 	printf 'CONFIG_%s=y\n' VIRTUALIZATION KVM >"$obj/arm64.config"
 	configure "$obj/arm64.config" "$GM_TOP/configs/kernel/mm.config"
-	unset ARCH
+	unset ARCH CROSS_COMPILE
 	compile 'arm64 ' "${core[@]}" arch/arm64/kvm/mmu.o virt/kvm/kvm_main.o mm/rmap.o
 }
 
