@@ -332,7 +332,8 @@ int mn_run(struct mn_bench *bench, const struct gm_mn_run *arg)
 	buf = kvmalloc_array(MN_PIECE, sizeof(*buf), GFP_KERNEL);
 	if (!buf)
 		return -ENOMEM;
-	while (!ret && time_before(jiffies, end)) {
+	/* Once at least, however slow the machine is. */
+	do {
 		start = ktime_get();
 		if (signal_pending(current))
 			ret = -EINTR;
@@ -341,7 +342,7 @@ int mn_run(struct mn_bench *bench, const struct gm_mn_run *arg)
 		if (arg->role == GM_MN_CHECKER)
 			pause = MN_CHECK_PAUSE * ktime_us_delta(ktime_get(), start);
 		usleep_range(pause, pause + MN_READ_PAUSE_US);
-	}
+	} while (!ret && time_before(jiffies, end));
 	kvfree(buf);
 	return ret;
 }
