@@ -184,6 +184,18 @@ static void mn_wait_for_walkers(struct mmu_notifier_subscriptions *subs)
 	}
 }
 
+/* Begin to read if no invalidation of the mm collides with anybody. */
+static __always_inline bool
+mn_read_begin_fast(const struct mmu_notifier_subscriptions *subs,
+		   const struct mmu_interval_notifier *interval_sub,
+		   unsigned long *seq)
+{
+	/* The number first, then the count: see mmu_notifier.c. */
+	*seq = smp_load_acquire(&interval_sub->invalidate_seq);
+	/* ... and the count before the entries. */
+	return likely(!smp_load_acquire(&subs->nr_colliding));
+}
+
 /**
  * mmu_interval_try_read_begin - mmu_interval_read_begin() that does not wait
  * @interval_sub: the subscription
@@ -200,10 +212,7 @@ bool mmu_interval_try_read_begin(struct mmu_interval_notifier *interval_sub,
 		interval_sub->mm->notifier_subscriptions;
 	bool collides;
 
-	/* The number first, then the count: see mmu_notifier.c. */
-	*seq = smp_load_acquire(&interval_sub->invalidate_seq);
-	/* ... and the count before the entries. */
-	if (likely(!smp_load_acquire(&subs->nr_colliding)))
+	if (mn_read_begin_fast(subs, interval_sub, seq))
 		return true;
 
 	spin_lock(&subs->lock);
@@ -263,12 +272,9 @@ mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
 	unsigned long seq;
 
 	mn_might_wait();
-	/* The number first, then the count: see mmu_notifier.c. */
-	seq = smp_load_acquire(&interval_sub->invalidate_seq);
-	/* ... and the count before the entries. */
-	if (unlikely(smp_load_acquire(&subs->nr_colliding)))
-		return mn_read_begin_slow(subs, interval_sub);
-	return seq;
+	if (mn_read_begin_fast(subs, interval_sub, &seq))
+		return seq;
+	return mn_read_begin_slow(subs, interval_sub);
 }
 EXPORT_SYMBOL_GPL(mmu_interval_read_begin);
 
@@ -278,7 +284,7 @@ static int mn_insert(struct mmu_interval_notifier *interval_sub,
 		     unsigned long start, unsigned long length,
 		     const struct mmu_interval_notifier_ops *ops)
 {
-	unsigned int colliding;
+	unsigned int colliding = 0;
 	unsigned long last;
 
 	if (!length || check_add_overflow(start, length - 1, &last))
@@ -309,8 +315,8 @@ static int mn_insert(struct mmu_interval_notifier *interval_sub,
 	interval_sub->invalidate_seq = subs->seq - 1;
 	mn_tree_insert(subs, interval_sub);
 	mn_promote(subs, interval_sub);
-	/* Counted for the tracepoint; the list is empty but for a moment. */
-	colliding = subs->nr_colliding ? mn_collisions(subs, interval_sub) : 0;
+	if (trace_mmu_interval_insert_enabled())
+		colliding = mn_collisions(subs, interval_sub);
 	spin_unlock(&subs->lock);
 
 	trace_mmu_interval_insert(interval_sub, colliding);

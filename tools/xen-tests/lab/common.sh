@@ -69,6 +69,19 @@ lock()
 	export GM_LOCKS="${GM_LOCKS:-} $dir/$1"
 }
 
+# Linux's version as its Makefile in the directory $1 has it: 6.12.117
+kernel_release()
+{
+	sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p' "$1/Makefile" | head -n 3 |
+		paste -sd .
+}
+
+# What our own make hands down is not meant for a make that a script runs.
+forget_make()
+{
+	unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL FLAVOR LAB SUITE TEST ARCH CROSS_COMPILE
+}
+
 # A directory beside the target of a rename, emptied by whoever comes next
 # should this run be interrupted.
 fresh_dir()

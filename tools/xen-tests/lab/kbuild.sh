@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # used by those who source this
 #
-# Building in a kernel tree of the cache: what kernel.sh and compat.sh share.
+# Building in a kernel tree of the cache: what kernel.sh, modules.sh and compat.sh share.
 # Sourced after common.sh, never run. The caller holds the lock of the tree.
 
 # kbuild_in TREE OBJ: from here on $kmake builds TREE with objects in OBJ, which is a
@@ -15,7 +15,7 @@ kbuild_in()
 	# Fixed, so that the same source gives the same image.
 	export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=grantmirror KBUILD_BUILD_HOST=lab
 	kmake=(make -C "$tree" O="$obj" -j"$(($(nproc) + 1))" CC="ccache gcc" HOSTCC="ccache gcc")
-	unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL FLAVOR LAB SUITE TEST ARCH CROSS_COMPILE
+	forget_make
 }
 
 # configure FRAGMENT...: allnoconfig with these. A symbol that does not end up as we

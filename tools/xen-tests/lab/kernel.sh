@@ -22,7 +22,7 @@ stock)	overlay=() ;;
 esac
 # One checksum over everything that the result depends on: when it has not
 # changed, kbuild is not even started.
-release=$(sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p' "$GM_CACHE/tree/stock/Makefile" | head -n 3 | paste -sd .)
+release=$(kernel_release "$GM_CACHE/tree/stock")
 inputs="$release $(sum_of "${fragments[@]}" "$GM_SCRIPTS"/{kernel,kbuild,overlay}.sh ${overlay[@]+"${overlay[@]}"})"
 [ "$(cat "$out/inputs" 2>/dev/null)" = "$inputs" ] && exit 0
 

@@ -14,6 +14,7 @@
 # what another one has compiled. A Kbuild file sees GM_KERNEL=ours or stock.
 
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/kbuild.sh"
 
 tree=$GM_CACHE/tree/$GM_KERNEL
 obj=$tree/build-$GM_FLAVOR
@@ -22,7 +23,7 @@ src=$GM_TOP/tools/xen-tests/modules
 work=$GM_CACHE/tree/modules-$GM_KERNEL
 out=$GM_BUILD/modules/$GM_KERNEL
 
-inputs="$(cat "$kernel/inputs") $(sum_of "$src" "$GM_SCRIPTS/modules.sh")"
+inputs="$(cat "$kernel/inputs") $(sum_of "$src" "$GM_SCRIPTS"/{modules,kbuild}.sh)"
 [ "$(cat "$out/inputs" 2>/dev/null)" = "$inputs" ] && exit 0
 
 lock tree
@@ -49,10 +50,8 @@ if [ ${#names[@]} -gt 0 ]; then
 	say "test modules ($GM_KERNEL): ${names[*]}"
 	release=$(cat "$kernel/release")
 	log=$tmp/build.log
-	export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true
-	kmake=(make --no-print-directory -C "$tree" O="$obj" M="$work" -j"$(nproc)" CC="ccache gcc"
-		HOSTCC="ccache gcc" W=1e GM_KERNEL="$GM_KERNEL")
-	unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL FLAVOR LAB SUITE TEST ARCH CROSS_COMPILE
+	kbuild_in "$tree" "$obj"
+	kmake+=(--no-print-directory M="$work" W=1e GM_KERNEL="$GM_KERNEL")
 	"${kmake[@]}" modules >"$log" 2>&1 </dev/null || {
 		cat "$log" >&2
 		die "a test module does not build (tools/xen-tests/modules, KERNEL=$GM_KERNEL)"

@@ -24,7 +24,7 @@ fields() { awk -F '|' -v "cols=$*" '!/^#/ && NF { n = split(cols, c, " "); s = "
 # mm/NAME or kvm/NAME, each once
 programs() { fields 5 | cut -d' ' -f1 | LC_ALL=C sort -u; }
 
-release=$(sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p' "$tree/Makefile" | head -n 3 | paste -sd .)
+release=$(kernel_release "$tree")
 key=$({ echo "$release"; programs; cat "$GM_SCRIPTS/selftests.sh"; } | sha256sum | cut -c1-12)
 bin=$GM_CACHE/selftests/$key
 
@@ -103,7 +103,7 @@ build()
 	work=$GM_CACHE/selftests/tmp
 	fresh_dir "$work"
 	(
-		unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL FLAVOR LAB SUITE TEST ARCH CROSS_COMPILE
+		forget_make
 		make -s -C "$tree" O="$work/headers" headers_install \
 			INSTALL_HDR_PATH="$work/usr"
 	) >"$work/log" 2>&1 || {
