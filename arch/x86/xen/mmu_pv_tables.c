@@ -68,9 +68,13 @@ static void set_pte_readable(pte_t *ptep, pte_t pte)
 {
 	pte_t old = ptep_get(ptep);
 
+	/* Two calls of it, so that the one that is taken is the last thing done here. */
+	if (likely(pte_none(old) || pte_present(old) || !pte_present(pte))) {
+		static_call(xen_mmu_set_pte)(ptep, pte);
+		return;
+	}
 	static_call(xen_mmu_set_pte)(ptep, pte);
-	if (unlikely(!pte_none(old) && !pte_present(old) && pte_present(pte)))
-		arch_flush_lazy_mmu_mode();
+	arch_flush_lazy_mmu_mode();
 }
 
 /* The mark of a table that has our reference: its mm, which other tables do not tell. */
