@@ -129,9 +129,10 @@ run_selftests_in_driver_domain()
 	{
 		gunzip -c /gm/guest/initrd-driver.gz
 		(cd / && find gm/suites/"$1" gm/selftests ! -path '*/kvm/*' | cpio -o -H newc)
-	} >$ramdisk
-	run_in_driver_domain "$1" 0 $ramdisk 'memmap=512M$0x20000000' 'memory=1024'
-	rm $ramdisk
+	} >"$ramdisk"
+	# shellcheck disable=SC2016 # a dollar is what is meant
+	run_in_driver_domain "$1" 0 "$ramdisk" 'memmap=512M$0x20000000' 'memory=1024'
+	rm "$ramdisk"
 }
 
 driver_done() { grep -q '^@@ done' "$1" || no_domain "$2"; }
