@@ -20,6 +20,9 @@ line=$(grep "^$prog *|" $dir/list) || {
 	exit 1
 }
 field() { echo "$line" | cut -d'|' -f"$1" | sed 's/^ *//; s/ *$//'; }
+# What runs here, as in /gm/selftests/skips
+domain=$(cat /sys/hypervisor/guest_type 2>/dev/null || echo bare)
+strict=$(grep -c "^$prog *|" $dir/skips)
 form=$(field 3) needs=$(field 4) cmd=$(field 5)
 
 only=""
@@ -80,7 +83,9 @@ withdraw()
 }
 
 # In seconds; it ends what hangs, and is below the lab's own limit (LAB_SILENCE).
-limit=$(awk "BEGIN { print int(580 * ${GM_SCALE:-1}) }")
+limit=170
+[ "$domain" != bare ] || limit=580
+limit=$(awk "BEGIN { print int($limit * ${GM_SCALE:-1}) }")
 
 run()
 {
@@ -89,14 +94,15 @@ run()
 	random=$(cat /proc/sys/kernel/randomize_va_space)
 	echo 0 >/proc/sys/kernel/randomize_va_space
 	# shellcheck disable=SC2086 # words are what is wanted
-	timeout -s KILL "$limit" $dir/$cmd ${only:+-t "$only"} 2>&1
+	setsid timeout -s KILL "$limit" $dir/$cmd ${only:+-t "$only"} 2>&1 &
+	wait $!
 	echo $? >$status
+	# A process that a failed test has left behind has the device open, and this pipe.
+	cat /proc/[0-9]*/stat 2>/dev/null |
+		awk -v sid=$! '{ pid = $1; sub(/.*\) /, "") } $4 == sid { print pid }' |
+		xargs -r kill -KILL
 	echo "$random" >/proc/sys/kernel/randomize_va_space
 }
-
-# What runs here, as in /gm/selftests/skips
-domain=$(cat /sys/hypervisor/guest_type 2>/dev/null || echo bare)
-strict=$(grep -c "^$prog *|" $dir/skips)
 
 # A device's memory goes with its module, and whether it does is one more result.
 unloads=$(echo " $needs " | grep -c ' hmm ')
