@@ -6,7 +6,8 @@
  *       gets them
  *   h8  fork() while a device has pages for itself: the child gets a copy
  *
- * On KERNEL=stock in a PV domain h7 panics soon after, and h8 fails.
+ * and, for the same reason as h8, swap entries that MADV_DONTNEED clears. On KERNEL=stock in a
+ * PV domain all of them fail, and h7 ends in a panic.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -277,6 +278,93 @@ TEST_F_TIMEOUT(exclusive, h8_child_of_fork_has_a_copy, GM_TEST_S)
 		TH_LOG("the parent sees what the child wrote");
 	gm_fill(self->mem, 3, 0, PAGES);
 	EXPECT_GT(0, gm_check(self->mem, 3, 0, PAGES));
+}
+
+/* -- userfaultfd's markers ------------------------------------------------- */
+
+#define SWAP "/tmp/gm-swap"
+#define MADV_NOW_PAGEOUT 21 /* MADV_PAGEOUT, which not every libc has */
+
+FIXTURE(swapped) {
+	int fd, kmsg;
+	char *mem;
+	bool swap;
+};
+
+FIXTURE_SETUP(swapped)
+{
+	char out[1024];
+
+	if (!gm_self_is_pv())
+		SKIP(return, "not a PV domain: it has no lazy MMU mode");
+	self->mem = MAP_FAILED;
+	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, self->kmsg);
+	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));
+	/* The warning that is looked for is one that comes once. */
+	ASSERT_EQ(0, echo("/sys/kernel/debug/clear_warn_once", "1"));
+	ASSERT_EQ(0, gm_run(out, sizeof(out), GM_TIMEOUT_MS,
+			    "dd if=/dev/zero of=" SWAP " bs=1M count=16 &&"
+			    "losetup /dev/loop0 " SWAP " && mkswap /dev/loop0 &&"
+			    "swapon /dev/loop0")) TH_LOG("%s", out);
+	self->swap = true;
+	self->fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, ftruncate(self->fd, PAGES * GM_PAGE_SIZE));
+	self->mem = mmap(NULL, PAGES * GM_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, self->mem);
+}
+
+FIXTURE_TEARDOWN(swapped)
+{
+	char out[1024];
+
+	if (self->mem == MAP_FAILED || !self->mem)
+		return;
+	munmap(self->mem, PAGES * GM_PAGE_SIZE);
+	close(self->fd);
+	close(self->kmsg);
+	if (self->swap)
+		EXPECT_EQ(0, gm_run(out, sizeof(out), GM_TIMEOUT_MS,
+				    "swapoff /dev/loop0 && losetup -d /dev/loop0 &&"
+				    "rm " SWAP)) TH_LOG("%s", out);
+}
+
+static unsigned long pages_in_swap(const char *mem)
+{
+	uint64_t entries[PAGES] = { 0 };
+	unsigned long nr = 0;
+	int fd;
+
+	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (pread(fd, entries, sizeof(entries),
+			  (uintptr_t)mem / GM_PAGE_SIZE * sizeof(*entries)) < 0)
+			nr = 0;
+		close(fd);
+	}
+	for (unsigned long page = 0; page < PAGES; page++)
+		nr += entries[page] >> 62 & 1;
+	return nr;
+}
+
+TEST_F_TIMEOUT(swapped, cleared_entry_is_none_when_it_is_looked_at, GM_TEST_S)
+{
+	char text[2048];
+	ssize_t n;
+
+	for (unsigned long page = 0; page < PAGES; page++)
+		self->mem[page * GM_PAGE_SIZE] = 1;
+	/* The kernel may leave some for now. */
+	ASSERT_TRUE(gm_wait(!madvise(self->mem, PAGES * GM_PAGE_SIZE, MADV_NOW_PAGEOUT) &&
+			    pages_in_swap(self->mem), GM_TIMEOUT_MS));
+	ASSERT_EQ(0, madvise(self->mem, PAGES * GM_PAGE_SIZE, MADV_DONTNEED));
+	EXPECT_EQ(0, self->mem[0]);
+	while ((n = read(self->kmsg, text, sizeof(text) - 1)) > 0) {
+		text[n] = '\0';
+		EXPECT_EQ(NULL, strstr(text, "WARNING:")) TH_LOG("%s", text);
+	}
 }
 
 TEST_HARNESS_MAIN
