@@ -94,6 +94,8 @@ static int hmm_fault_listed(struct hmm_walk *walk, unsigned int flags)
 	for_each_set_bit(i, todo->fault, PTRS_PER_PTE) {
 		write = test_bit(i, todo->write) ? FAULT_FLAG_WRITE : 0;
 		ret = hmm_fault_page(todo->vma, todo->base + (i << PAGE_SHIFT), flags | write);
+		if (ret && ret != -EAGAIN && walk->done)
+			break;	/* Outputs up to this page first; then it will fail again. */
 		if (ret)
 			return ret;
 		if (++walk->done == round)

@@ -14,6 +14,7 @@
 #include <linux/hugetlb.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/swap.h>
 #include <linux/swapops.h>
 
 #include "hmm_internal.h"
@@ -76,8 +77,10 @@ static __always_inline void hmm_fill(unsigned long *pfns, unsigned long nr,
 {
 	unsigned long i;
 
-	for (i = 0; i < nr; i++, out += step)
-		pfns[i] = (pfns[i] & HMM_PFN_INOUT_FLAGS) | out;
+	/* Most of the work for what is mapped by few entries. */
+#pragma GCC unroll 8
+	for (i = 0; i < nr; i++)
+		pfns[i] = (pfns[i] & HMM_PFN_INOUT_FLAGS) | (out + i * step);
 }
 
 static __always_inline unsigned long hmm_order_flags(unsigned int order)
@@ -205,6 +208,8 @@ static int hmm_walk_hole(unsigned long addr, unsigned long end,
 	/* Between VMAs */
 	if (!mm_walk->vma)
 		return hmm_impossible(walk, addr, end);
+	if (is_vm_hugetlb_page(mm_walk->vma))
+		return hmm_missing_huge(walk, mm_walk->vma, addr, end);
 	return hmm_missing(walk, mm_walk->vma, addr, end);
 }
 
@@ -213,20 +218,22 @@ static int hmm_walk_hole(unsigned long addr, unsigned long end,
  */
 
 /*
- * How many of @max entries from @ptep on map what follows @pfn in its folio in the same
- * way? The frames prove that nothing is missing; the folio only says how far to look.
+ * How many of @max entries from @ptep on map what follows @pte in the same way, but for
+ * accessed and dirty bits? Frames that follow each other prove that nothing is missing; the
+ * folio only says how far to look.
  */
-static __always_inline unsigned int
-hmm_pte_run(pte_t *ptep, pte_t pte, unsigned long pfn, unsigned int max)
+static __always_inline unsigned long hmm_pte_run(pte_t *ptep, pte_t pte, unsigned long max)
 {
-	bool write = pte_write(pte);
-	unsigned int n;
-	pte_t next;
+	const typeof(pte_val(pte)) same =
+		~(pte_val(pte_mkyoung(pte_mkdirty(pte))) ^
+		  pte_val(pte_mkold(pte_clear_soft_dirty(pte_mkclean(pte)))));
+	const typeof(pte_val(pte)) step = pte_val(pte_advance_pfn(pte, 1)) - pte_val(pte);
+	typeof(pte_val(pte)) expected = pte_val(pte);
+	unsigned long n;
 
 	for (n = 1; n < max; n++) {
-		next = ptep_get(ptep + n);
-		if (!pte_present(next) || pte_protnone(next) || pte_special(next) ||
-		    pte_write(next) != write || pte_pfn(next) != pfn + n)
+		expected += step;
+		if ((pte_val(ptep_get(ptep + n)) ^ expected) & same)
 			break;
 	}
 	return n;
@@ -295,12 +302,6 @@ static unsigned long hmm_special_pte(struct vm_area_struct *vma, unsigned long a
 	return HMM_PFN_ERROR;
 }
 
-static __always_inline bool hmm_pte_is_plain(pte_t pte)
-{
-	return IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL) && !pte_special(pte) &&
-	       likely(pte_pfn(pte) <= highest_memmap_pfn);
-}
-
 /* The output for the page at @addr, and how many of @max pages have one of that kind. */
 static __always_inline unsigned long
 hmm_read_ptes(const struct hmm_walk *walk, struct vm_area_struct *vma,
@@ -316,15 +317,17 @@ hmm_read_ptes(const struct hmm_walk *walk, struct vm_area_struct *vma,
 		return hmm_swap_pte(walk, pte);
 	if (unlikely(pte_protnone(pte)))
 		return 0;
-	if (unlikely(!hmm_pte_is_plain(pte)))
+	if (!IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL) || unlikely(pte_special(pte)))
+		return hmm_special_pte(vma, addr, pte);
+	pfn = pte_pfn(pte);
+	if (unlikely(pfn > highest_memmap_pfn))
 		return hmm_special_pte(vma, addr, pte);
 
-	pfn = pte_pfn(pte);
 	page = pfn_to_page(pfn);
 	if (PageCompound(page)) {
 		folio = page_folio(page);
 		max = min(max, folio_pfn(folio) + folio_nr_pages(folio) - pfn);
-		*nr = hmm_pte_run(ptep, pte, pfn, max);
+		*nr = hmm_pte_run(ptep, pte, max);
 	}
 	return pfn | HMM_PFN_VALID | (pte_write(pte) ? HMM_PFN_WRITE : 0);
 }
