@@ -11,7 +11,7 @@
 
 #define MIB	(1UL << 20)
 #define HUGE	(2 * MIB)
-#define SAMPLES	3
+#define SAMPLES	2
 #define SINGLES	200
 
 #define THP	"/sys/kernel/mm/transparent_hugepage/"
