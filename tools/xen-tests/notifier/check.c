@@ -2,7 +2,9 @@
 /*
  * The checker: subscriptions shadow page table entries while everything happens to
  * them that the kernel can do to a page table, and no valid entry of a shadow may ever
- * differ from the CPU's.
+ * differ from the CPU's. HMM is the reader, so it is checked, too: pages, permissions and
+ * orders that it reports, requests that it says it has fulfilled, and that data written
+ * through the frame are read through the CPU, and the other way round.
  *
  * GM_MN_SECONDS says for how long, all variants together; else a minute, or an hour
  * with GM_LONG=1.
@@ -67,6 +69,7 @@ FIXTURE(check) {
 	bool swap;
 	char loop[32];
 	unsigned long ksm_run;
+	bool folios;
 };
 
 FIXTURE_VARIANT(check) {
@@ -134,6 +137,20 @@ static unsigned long ksm_read(const char *name)
 	return value;
 }
 
+/* Anonymous memory in folios of 64 KiB, mapped by PTEs: blocks of less than a PMD. */
+#define FOLIOS "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled"
+
+static bool folios(bool on)
+{
+	FILE *f = fopen(FOLIOS, "we");
+	bool ok;
+
+	if (!f)
+		return false;
+	ok = fputs(on ? "always" : "never", f) >= 0;
+	return !fclose(f) && ok;
+}
+
 FIXTURE_SETUP(check)
 {
 	unsigned long which = variant->ops;
@@ -146,6 +163,8 @@ FIXTURE_SETUP(check)
 	ASSERT_EQ(0, bench_tune(self->fd, 0, 0, WINDOW_US));
 	if (variant->ops & BIT(OP_PAGEOUT))
 		swap_on(_metadata, self);
+	if (variant->ops & OPS_HUGE)
+		self->folios = folios(true);
 	self->ksm_run = ksm_read("run");
 	if (variant->ops & BIT(OP_KSM))
 		ASSERT_EQ(0, ksm_write("run", 1));
@@ -155,6 +174,8 @@ FIXTURE_TEARDOWN(check)
 {
 	if (variant->ops & BIT(OP_KSM))
 		EXPECT_EQ(0, ksm_write("run", self->ksm_run));
+	if (self->folios)
+		EXPECT_TRUE(folios(false));
 	if (self->swap)
 		swap_off(_metadata, self);
 	bench_close(_metadata, self->fd);
@@ -268,6 +289,12 @@ TEST_F_TIMEOUT(check, no_shadow_is_ever_stale, 2 * LONG_SECONDS)
 	EXPECT_NE(0, bench_stat(s->fd, GM_MN_COMPARED));
 	EXPECT_NE(0, bench_stat(s->fd, GM_MN_RETRIES));
 	EXPECT_NE(0, bench_stat(s->fd, GM_MN_REMOVES));
+	EXPECT_NE(0, bench_stat(s->fd, GM_MN_WORDS));
+	EXPECT_NE(0, bench_stat(s->fd, GM_MN_ANSWERED));
+	if (s->ops & OPS_HUGE)
+		EXPECT_NE(0, bench_stat(s->fd, GM_MN_BLOCKS));
+	if (bench_has_unlocked(s->fd))
+		EXPECT_NE(0, bench_stat(s->fd, GM_MN_UNLOCKED));
 	if (s->two_pass)
 		EXPECT_NE(0, bench_stat(s->fd, GM_MN_FINISHES));
 	note_seen(s);

@@ -158,6 +158,8 @@ static inline void note_stats(int fd)
 	gm_note("entries: %llu compared, %llu wrong; %llu stored, %llu dropped",
 		s[GM_MN_COMPARED], s[GM_MN_MISMATCHES], s[GM_MN_STORED],
 		s[GM_MN_DROPPED]);
+	gm_note("blocks: %llu, words: %llu, answers: %llu compared; unlocked reads: %llu",
+		s[GM_MN_BLOCKS], s[GM_MN_WORDS], s[GM_MN_ANSWERED], s[GM_MN_UNLOCKED]);
 	gm_note("reads: %llu, waits %llu, retries %llu, busy %llu",
 		s[GM_MN_READS], s[GM_MN_WAITS], s[GM_MN_RETRIES], s[GM_MN_BUSY]);
 	gm_note("subscriptions: %llu inserted, %llu removed; second passes: %llu",
@@ -170,6 +172,15 @@ static inline void note_stats(int fd)
 	gm_note("callbacks:%s", line);
 }
 
+static const char * const wrong_names[GM_MN_WRONGS] = {
+	"entry", "order", "answer", "read of the page", "write to the page",
+};
+
+static inline bool bench_has_unlocked(int fd)
+{
+	return bench_ioctl(fd, GM_MN_HAS_UNLOCKED, NULL) == 1;
+}
+
 static inline void note_reports(int fd)
 {
 	for (unsigned int nr = 0; nr < GM_MN_REPORTS; nr++) {
@@ -179,8 +190,8 @@ static inline void note_reports(int fd)
 		if (bench_ioctl(fd, GM_MN_GET_REPORT, &r))
 			return;
 		n = r.nr_events < GM_MN_HISTORY ? r.nr_events : GM_MN_HISTORY;
-		gm_note("wrong: slot %u [%#llx, +%#llx) page %#llx: shadow %#llx, CPU %#llx",
-			r.slot, r.sub_start, r.sub_length, r.addr, r.shadow, r.cpu);
+		gm_note("wrong %s: slot %u [%#llx, +%#llx) page %#llx: shadow %#llx, CPU %#llx",
+			wrong_names[r.kind % GM_MN_WRONGS], r.slot, r.sub_start, r.sub_length, r.addr, r.shadow, r.cpu);
 		for (unsigned int i = 0; i < n; i++)
 			gm_note("  before: %s [%#llx, %#llx) flags %u seq %llu",
 				event_names[r.history[i].event % 8],

@@ -98,6 +98,24 @@ TEST_F_TIMEOUT(planted, planted_write_permission_assumed, GM_LONG_TEST_S)
 		     GM_MN_MISMATCHES);
 }
 
+TEST_F_TIMEOUT(planted, planted_wrong_pfn, GM_LONG_TEST_S)
+{
+	expect_found(_metadata, &self->storm, GM_MN_PLANT_WRONG_PFN, 0,
+		     GM_MN_MISMATCHES);
+}
+
+TEST_F_TIMEOUT(planted, planted_wrong_order, GM_LONG_TEST_S)
+{
+	expect_found(_metadata, &self->storm, GM_MN_PLANT_WRONG_ORDER, 0,
+		     GM_MN_MISMATCHES);
+}
+
+TEST_F_TIMEOUT(planted, planted_request_not_passed_on, GM_LONG_TEST_S)
+{
+	expect_found(_metadata, &self->storm, GM_MN_PLANT_NO_FAULT, 0,
+		     GM_MN_MISMATCHES);
+}
+
 TEST_F_TIMEOUT(planted, planted_last_page_kept, GM_LONG_TEST_S)
 {
 	expect_found(_metadata, &self->storm, GM_MN_PLANT_OFF_BY_ONE, 0,

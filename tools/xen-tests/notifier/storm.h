@@ -278,10 +278,32 @@ static inline bool op_uffd_wp(struct storm *s)
 	return ok;
 }
 
+/*
+ * Absent, and provided by userfaultfd only: who wants it waits until that is over. HMM can
+ * wait without the mmap lock, too.
+ */
+static inline bool op_uffd_missing(struct storm *s)
+{
+	struct piece p = anon_piece(s);
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p.addr, p.length },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	bool ok;
+
+	if (ioctl(s->uffd, UFFDIO_REGISTER, &reg))
+		return false;
+	ok = advise(p, MADV_DONTNEED);
+	usleep(500);
+	ioctl(s->uffd, UFFDIO_UNREGISTER, &reg.range);
+	return ok;
+}
+
 enum op {
 	OP_WRITE, OP_READ, OP_REMAP, OP_MREMAP, OP_MPROTECT, OP_DONTNEED, OP_FREE,
 	OP_COLD, OP_PAGEOUT, OP_HUGE, OP_COLLAPSE, OP_FORK, OP_KSM, OP_COMPACT,
 	OP_CLEAR_REFS, OP_PUNCH_HOLE, OP_UFFD_WP,
+	OP_UFFD_MISSING,
 	OPS
 };
 
@@ -306,6 +328,7 @@ static const struct {
 	[OP_CLEAR_REFS] = { "clear_refs", op_clear_refs },
 	[OP_PUNCH_HOLE] = { "punch-hole", op_punch_hole },
 	[OP_UFFD_WP] = { "uffd-wp", op_uffd_wp },
+	[OP_UFFD_MISSING] = { "uffd-missing", op_uffd_missing },
 };
 
 #define BIT(n)		(1UL << (n))
@@ -315,7 +338,8 @@ static const struct {
 #define OPS_RECLAIM	(BIT(OP_FREE) | BIT(OP_COLD) | BIT(OP_PAGEOUT) | \
 			 BIT(OP_KSM) | BIT(OP_COMPACT))
 #define OPS_HUGE	(BIT(OP_HUGE) | BIT(OP_COLLAPSE))
-#define OPS_PROTECT	(BIT(OP_CLEAR_REFS) | BIT(OP_UFFD_WP))
+#define OPS_PROTECT	(BIT(OP_CLEAR_REFS) | BIT(OP_UFFD_WP) | \
+			 BIT(OP_UFFD_MISSING))
 #define OPS_ALL		(BIT(OPS) - 1)
 
 /* ---- threads ---- */

@@ -186,13 +186,24 @@ static bool mn_word_arrives(unsigned long addr, u64 *word, bool write_page)
 	return false;
 }
 
+static bool mn_word_is_seen(unsigned long addr, const u64 *word)
+{
+	unsigned int tries;
+	u64 seen;
+
+	for (tries = 0; tries < MN_WORD_TRIES; tries++)
+		if (!mn_user_word(addr, &seen, false) || seen == READ_ONCE(*word))
+			return true;
+	return false;
+}
+
 /* The checker's thread is one of the process; another one's memory it does not see. */
 static void mn_check_word(struct mn_sub *sub, unsigned long i, unsigned long cpu)
 {
 	unsigned long entry = sub->shadow[i], addr = sub->first + i * PAGE_SIZE;
 	unsigned long offset = get_random_u32_below(PAGE_SIZE / sizeof(u64)) * sizeof(u64);
 	struct page *page = pfn_to_page(entry & ~HMM_PFN_FLAGS);
-	u64 *word, seen;
+	u64 *word;
 
 	if (current->mm != sub->notifier.mm)
 		return;
@@ -203,8 +214,7 @@ static void mn_check_word(struct mn_sub *sub, unsigned long i, unsigned long cpu
 			mn_wrong(sub, GM_MN_WRONG_WRITE, i, entry, cpu);
 		if (!mn_word_arrives(addr, word, false))
 			mn_wrong(sub, GM_MN_WRONG_READ, i, entry, cpu);
-	} else if (mn_user_word(addr, &seen, false) && seen != READ_ONCE(*word) &&
-		   mn_user_word(addr, &seen, false) && seen != READ_ONCE(*word)) {
+	} else if (!mn_word_is_seen(addr, word)) {
 		mn_wrong(sub, GM_MN_WRONG_READ, i, entry, cpu);
 	}
 	kunmap_local(word);

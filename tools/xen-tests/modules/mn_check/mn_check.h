@@ -137,6 +137,7 @@ enum {
 	GM_MN_WRONG_ANSWER, /* not as asked for, and no error */
 	GM_MN_WRONG_READ, /* the page has not what the CPU wrote */
 	GM_MN_WRONG_WRITE, /* the CPU does not read what was written to the page */
+	GM_MN_WRONGS
 };
 
 /* GM_MN_GET_REPORT: one of the first mismatches; ENOENT: there is none. */

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shadows: filled by readers as the notifier contract says, compared by the checker.
- *
- * The invariant: a valid entry of a shadow names the page that the CPU's entry names,
- * and does not allow writing where the CPU's does not.
- *
- * While the checker holds a subscription's lock no invalidation that touches a valid
- * entry of it gets past its start: its callback wants that lock. So nobody changes
- * such an entry of the CPU's meanwhile, other than to allow more, and the comparison
- * needs no other lock. Neither the mmap lock: a change of an entry outside of an
- * invalidation must not hide behind it.
+ * Shadows: filled by readers as the notifier contract says, with what HMM reports, and
+ * compared by the checker (compare.c).
  */
 #include <linux/delay.h>
 #include <linux/hmm.h>
 #include <linux/mm.h>
-#include <linux/pgtable.h>
 #include <linux/random.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -32,58 +23,14 @@
 /* The checker keeps a subscription's callbacks waiting for so many pages at most. */
 #define MN_CHECK_PIECE 128
 
+/* Of so many pages inside of a block one has its order checked. */
+#define MN_ORDER_EVERY 64
+
 /* A reader gives a piece up after so many retries, and takes another. */
 #define MN_TRIES 32
 
-/* ---- what the CPU uses ---- */
-
-static unsigned long mn_entry(unsigned long pfn, bool write)
-{
-	return pfn | HMM_PFN_VALID | (write ? HMM_PFN_WRITE : 0);
-}
-
-/* The entry for @addr, in the form of a shadow's; 0: not present. */
-static unsigned long mn_cpu_entry(struct mm_struct *mm, unsigned long addr)
-{
-	pgd_t *pgdp = pgd_offset(mm, addr);
-	p4d_t *p4dp;
-	pud_t *pudp;
-	pmd_t *pmdp;
-	pmd_t pmd;
-	pte_t pte;
-
-	if (!pgd_present(READ_ONCE(*pgdp)))
-		return 0;
-	p4dp = p4d_offset(pgdp, addr);
-	if (!p4d_present(READ_ONCE(*p4dp)))
-		return 0;
-	pudp = pud_offset(p4dp, addr);
-	if (!pud_present(READ_ONCE(*pudp)))
-		return 0;
-	pmdp = pmd_offset(pudp, addr);
-	pmd = pmdp_get_lockless(pmdp);
-	if (!pmd_present(pmd) || pmd_protnone(pmd))
-		return 0;
-	if (pmd_leaf(pmd))
-		return mn_entry(pmd_pfn(pmd) + PHYS_PFN(addr & ~PMD_MASK),
-				pmd_write(pmd));
-	pte = ptep_get(pte_offset_kernel(&pmd, addr));
-	if (!pte_present(pte) || pte_protnone(pte))
-		return 0;
-	return mn_entry(pte_pfn(pte), pte_write(pte));
-}
-
-/* Interrupts off: page tables are not freed meanwhile (as for get_user_pages_fast). */
-static void mn_cpu_entries(struct mm_struct *mm, unsigned long addr,
-			   unsigned long n, unsigned long *entries)
-{
-	unsigned long i, flags;
-
-	local_irq_save(flags);
-	for (i = 0; i < n; i++)
-		entries[i] = mn_cpu_entry(mm, addr + i * PAGE_SIZE);
-	local_irq_restore(flags);
-}
+/* HMM's own tries are to end, too: each of them is against a storm. */
+#define MN_TIMEOUT_MS 100
 
 /* ---- the shadow ---- */
 
@@ -125,22 +72,44 @@ void mn_drop(struct mn_sub *sub, unsigned int event, unsigned long start,
 	mn_count(sub->bench, GM_MN_DROPPED, dropped);
 }
 
+/* What a device would write into its own page table. */
+static unsigned long mn_shadow_entry(struct mn_sub *sub, unsigned long hmm_pfn)
+{
+	unsigned long entry;
+
+	if (!(hmm_pfn & HMM_PFN_VALID))
+		return 0;
+	entry = hmm_pfn & (~HMM_PFN_FLAGS | HMM_PFN_VALID | HMM_PFN_WRITE);
+	if (mn_planted(sub->bench, GM_MN_PLANT_ASSUME_WRITE))
+		entry |= HMM_PFN_WRITE;
+	if (mn_planted(sub->bench, GM_MN_PLANT_WRONG_PFN))
+		entry++;
+	return entry;
+}
+
 static void mn_store(struct mn_sub *sub, unsigned long first, unsigned long n,
 		     const unsigned long *pfns)
 {
-	unsigned long i, entry, stored = 0;
+	unsigned long i, addr, entry, stored = 0;
+	unsigned int order;
 
 	lockdep_assert_held(&sub->lock);
 
 	for (i = 0; i < n; i++) {
-		entry = 0;
-		if (pfns[i] & HMM_PFN_VALID)
-			entry = mn_entry(pfns[i] & ~HMM_PFN_FLAGS,
-					 pfns[i] & HMM_PFN_WRITE);
-		if (entry && mn_planted(sub->bench, GM_MN_PLANT_ASSUME_WRITE))
-			entry |= HMM_PFN_WRITE;
+		entry = mn_shadow_entry(sub, pfns[i]);
 		sub->shadow[first + i] = entry;
 		stored += !!entry;
+		if (!entry)
+			continue;
+		/* Of each block the first page that is here, and any one. */
+		order = hmm_pfn_to_map_order(pfns[i]);
+		addr = sub->first + (first + i) * PAGE_SIZE;
+		if (mn_planted(sub->bench, GM_MN_PLANT_WRONG_ORDER))
+			mn_check_order(sub, first + i,
+				       pfns[i] + (1UL << HMM_PFN_ORDER_SHIFT));
+		else if (order && (!i || IS_ALIGNED(addr, PAGE_SIZE << order) ||
+				   !get_random_u32_below(MN_ORDER_EVERY)))
+			mn_check_order(sub, first + i, pfns[i]);
 	}
 	mn_count(sub->bench, GM_MN_STORED, stored);
 }
@@ -156,32 +125,95 @@ static unsigned long mn_pick_piece(struct mn_sub *sub, unsigned long *first)
 	return min(n, sub->npages - *first);
 }
 
+/* What a reader asks for. @each: by the entries, which are then of all kinds. */
+struct mn_request {
+	unsigned long how;
+	bool each;
+	bool unlocked;
+};
+
+static const unsigned long mn_hows[] = {
+	0,
+	0,
+	HMM_PFN_REQ_FAULT,
+	HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+};
+
+static unsigned long mn_pick_how(void)
+{
+	return mn_hows[get_random_u32_below(ARRAY_SIZE(mn_hows))];
+}
+
+/* The request for page @i: the same one in each try, and when the answer is looked at. */
+static unsigned long mn_request_of(const struct mn_request *req, unsigned long i)
+{
+	return req->each ? mn_hows[(i / 2 + req->how) % ARRAY_SIZE(mn_hows)] : req->how;
+}
+
+/* After a success each page is as it was asked for. */
+static void mn_check_answer(struct mn_sub *sub, unsigned long first, unsigned long n,
+			    const struct mn_request *req, const unsigned long *pfns)
+{
+	const unsigned long asked = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE;
+	unsigned long i, want, answered = 0;
+
+	for (i = 0; i < n; i++) {
+		want = mn_request_of(req, i) & asked;
+		if (want & ~pfns[i])
+			mn_wrong(sub, GM_MN_WRONG_ANSWER, first + i, pfns[i], want);
+		answered += !!want;
+	}
+	mn_count(sub->bench, GM_MN_ANSWERED, answered);
+}
+
+static int mn_fault(struct mn_sub *sub, struct hmm_range *range, bool unlocked)
+{
+	struct mm_struct *mm = sub->notifier.mm;
+	unsigned long sleeps = current->nvcsw;
+	int ret;
+
+	if (unlocked) {
+		mn_count(sub->bench, GM_MN_UNLOCKED, 1);
+		return mn_range_fault_unlocked(range, MN_TIMEOUT_MS);
+	}
+	range->notifier_seq = mmu_interval_read_begin(&sub->notifier);
+	if (current->nvcsw != sleeps)
+		mn_count(sub->bench, GM_MN_WAITS, 1);
+	mmap_read_lock(mm);
+	ret = hmm_range_fault(range);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
 /*
  * One try. 0: stored; -EBUSY: collided, or would have; else why the pages cannot be
  * faulted in.
  */
 static int mn_try_read(struct mn_sub *sub, unsigned long first, unsigned long n,
-		       unsigned long how, unsigned long *pfns)
+		       const struct mn_request *req, unsigned long *pfns)
 {
 	struct mn_bench *bench = sub->bench;
-	struct mm_struct *mm = sub->notifier.mm;
 	struct hmm_range range = {
 		.notifier = &sub->notifier,
 		.start = sub->first + first * PAGE_SIZE,
 		.end = sub->first + (first + n) * PAGE_SIZE,
 		.hmm_pfns = pfns,
-		.default_flags = how,
 	};
-	unsigned long sleeps = current->nvcsw;
+	unsigned long i;
 	int ret;
 
-	range.notifier_seq = mmu_interval_read_begin(&sub->notifier);
-	if (current->nvcsw != sleeps)
-		mn_count(bench, GM_MN_WAITS, 1);
+	if (req->each)
+		range.pfn_flags_mask = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE;
+	else
+		range.default_flags = req->how;
+	if (mn_planted(bench, GM_MN_PLANT_NO_FAULT)) {
+		range.pfn_flags_mask = 0;
+		range.default_flags = 0;
+	}
+	for (i = 0; i < n; i++)
+		pfns[i] = req->each ? mn_request_of(req, i) : 0;
 
-	mmap_read_lock(mm);
-	ret = hmm_range_fault(&range);
-	mmap_read_unlock(mm);
+	ret = mn_fault(sub, &range, req->unlocked);
 	if (ret == -EBUSY)
 		mn_count(bench, GM_MN_BUSY, 1);
 	if (ret)
@@ -195,6 +227,7 @@ static int mn_try_read(struct mn_sub *sub, unsigned long first, unsigned long n,
 		mn_count(bench, GM_MN_RETRIES, 1);
 		ret = -EBUSY;
 	} else {
+		mn_check_answer(sub, first, n, req, pfns);
 		mn_store(sub, first, n, pfns);
 	}
 	mutex_unlock(&sub->lock);
@@ -203,86 +236,42 @@ static int mn_try_read(struct mn_sub *sub, unsigned long first, unsigned long n,
 
 static void mn_read(struct mn_sub *sub, unsigned long *pfns)
 {
-	static const unsigned long hows[] = {
-		0,
-		0,
-		HMM_PFN_REQ_FAULT,
-		HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+	struct mn_request req = {
+		.each = !get_random_u32_below(4),
+		.unlocked = mn_has_unlocked() && get_random_u32_below(2),
 	};
-	unsigned long how = hows[get_random_u32_below(ARRAY_SIZE(hows))];
 	unsigned int tries;
 	unsigned long first, n;
 	int ret;
 
+	req.how = req.each ? get_random_u32_below(ARRAY_SIZE(mn_hows)) : mn_pick_how();
 	n = mn_pick_piece(sub, &first);
 	for (tries = 0; tries < MN_TRIES; tries++) {
-		ret = mn_try_read(sub, first, n, how, pfns);
+		ret = mn_try_read(sub, first, n, &req, pfns);
 		if (!ret || fatal_signal_pending(current))
 			break;
 		/* A hole, or no permission: take what is there. */
-		if (ret != -EBUSY)
-			how = 0;
+		if (ret != -EBUSY) {
+			req.how = 0;
+			req.each = false;
+		}
 	}
 	mn_count(sub->bench, GM_MN_READS, 1);
 }
 
 /* ---- checker ---- */
 
-static bool mn_is_wrong(unsigned long shadow, unsigned long cpu)
-{
-	return !(cpu & HMM_PFN_VALID) ||
-	       (shadow ^ cpu) & ~HMM_PFN_FLAGS ||
-	       (shadow & ~cpu) & HMM_PFN_WRITE;
-}
-
-static void mn_report(struct mn_sub *sub, unsigned long i, unsigned long cpu)
-{
-	struct mn_bench *bench = sub->bench;
-	unsigned long nr, known = min_t(unsigned long, sub->nr_events, GM_MN_HISTORY);
-	struct gm_mn_report *report;
-
-	spin_lock(&bench->lock);
-	if (bench->nr_reports < GM_MN_REPORTS) {
-		report = &bench->reports[bench->nr_reports++];
-		report->slot = sub->slot;
-		report->addr = sub->first + i * PAGE_SIZE;
-		report->shadow = sub->shadow[i];
-		report->cpu = cpu;
-		report->sub_start = sub->start;
-		report->sub_length = sub->length;
-		report->nr_events = sub->nr_events;
-		for (nr = 0; nr < known; nr++)
-			report->history[nr] = sub->events[(sub->nr_events - known + nr) %
-							  GM_MN_HISTORY];
-	}
-	spin_unlock(&bench->lock);
-}
-
 static void mn_check(struct mn_sub *sub, unsigned long *cpu)
 {
-	unsigned long first, n, i, compared = 0;
+	unsigned long first, n;
 
 	for (first = 0; first < sub->npages; first += n) {
 		n = min_t(unsigned long, MN_CHECK_PIECE, sub->npages - first);
 		mutex_lock(&sub->lock);
-		mn_cpu_entries(sub->notifier.mm, sub->first + first * PAGE_SIZE, n, cpu);
-		for (i = 0; i < n; i++) {
-			unsigned long *entry = &sub->shadow[first + i];
-
-			if (!*entry)
-				continue;
-			compared++;
-			if (!mn_is_wrong(*entry, cpu[i]))
-				continue;
-			mn_report(sub, first + i, cpu[i]);
-			mn_count(sub->bench, GM_MN_MISMATCHES, 1);
-			/* Once is enough. */
-			*entry = 0;
-		}
+		mn_check_piece(sub, first, n, cpu);
 		mutex_unlock(&sub->lock);
 		cond_resched();
 	}
-	mn_count(sub->bench, GM_MN_COMPARED, compared);
 }
 
 /* ---- for as long as wanted ---- */
