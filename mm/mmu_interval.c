@@ -252,6 +252,60 @@ mn_read_begin_slow(struct mmu_notifier_subscriptions *subs,
 	return seq;
 }
 
+/* No longer waiting: the time is up, or the task is being killed. */
+static void mn_wait_cancel(struct mmu_notifier_subscriptions *subs,
+			   struct mn_waiter *waiter)
+{
+	spin_lock(&subs->lock);
+	/* Otherwise whoever was the last one has just taken it off the list. */
+	if (waiter->pending)
+		list_del(&waiter->link);
+	spin_unlock(&subs->lock);
+}
+
+/**
+ * mn_read_begin_until - mmu_interval_read_begin() that can be killed and has a time limit
+ * @interval_sub: the subscription
+ * @seq: for mmu_interval_read_retry()
+ * @deadline: in jiffies; 0 for none
+ *
+ * Other than mmu_interval_read_begin() it goes on waiting while there are collisions.
+ *
+ * Context: as mmu_interval_read_begin()
+ * Return: 0; -EBUSY when the time is up, -EINTR when the task is being killed
+ */
+int mn_read_begin_until(struct mmu_interval_notifier *interval_sub, unsigned long *seq,
+			unsigned long deadline)
+{
+	struct mmu_notifier_subscriptions *subs =
+		interval_sub->mm->notifier_subscriptions;
+	long left = MAX_SCHEDULE_TIMEOUT;
+	struct mn_waiter waiter;
+	unsigned int pending;
+
+	mn_might_wait();
+	for (;;) {
+		if (mn_read_begin_fast(subs, interval_sub, seq))
+			return 0;
+
+		spin_lock(&subs->lock);
+		*seq = READ_ONCE(interval_sub->invalidate_seq);
+		pending = mn_wait_prepare(subs, interval_sub, &waiter);
+		spin_unlock(&subs->lock);
+		if (!pending)
+			return 0;
+
+		trace_mmu_interval_wait(interval_sub, pending);
+		if (deadline)
+			left = max_t(long, deadline - jiffies, 0);
+		left = wait_for_completion_killable_timeout(&waiter.done, left);
+		if (left <= 0) {
+			mn_wait_cancel(subs, &waiter);
+			return left ? -EINTR : -EBUSY;
+		}
+	}
+}
+
 /**
  * mmu_interval_read_begin - begin to read page table entries for a shadow
  * @interval_sub: the subscription; the reader stays within its range

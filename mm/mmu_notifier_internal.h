@@ -118,4 +118,7 @@ void mn_plain_invalidate_end(struct mmu_notifier_subscriptions *subs,
 void mn_plain_release(struct mmu_notifier_subscriptions *subs,
 		      struct mm_struct *mm);
 
+int mn_read_begin_until(struct mmu_interval_notifier *interval_sub, unsigned long *seq,
+			unsigned long deadline);
+
 #endif /* _MM_MMU_NOTIFIER_INTERNAL_H */

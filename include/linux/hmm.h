@@ -64,6 +64,7 @@ enum hmm_pfn_flags {
  *
  * Context: between mmu_interval_read_retry() saying no and the release of the lock that
  *	the invalidate callback takes; there is no reference on the page.
+ * Return: the page
  */
 static inline struct page *hmm_pfn_to_page(unsigned long hmm_pfn)
 {
@@ -75,6 +76,8 @@ static inline struct page *hmm_pfn_to_page(unsigned long hmm_pfn)
  * @hmm_pfn: an entry with HMM_PFN_VALID
  *
  * Not a DMA address: see linux/hmm-dma.h. Context as for hmm_pfn_to_page().
+ *
+ * Return: the address, in bytes
  */
 static inline phys_addr_t hmm_pfn_to_phys(unsigned long hmm_pfn)
 {
@@ -92,6 +95,8 @@ static inline phys_addr_t hmm_pfn_to_phys(unsigned long hmm_pfn)
  * at an aligned frame.
  *
  * Context as for hmm_pfn_to_page().
+ *
+ * Return: the order, 0 for a single page
  */
 static inline unsigned int hmm_pfn_to_map_order(unsigned long hmm_pfn)
 {
@@ -124,17 +129,16 @@ struct hmm_range {
 	void			*dev_private_owner;
 };
 
-/* Whoever calls these without the option is told by the compiler, not by the linker. */
 #ifdef CONFIG_HMM_MIRROR
-#define HMM_NEEDS_MIRROR(name)
-#else
-#define HMM_NEEDS_MIRROR(name) __compiletime_error(name " needs CONFIG_HMM_MIRROR: select it")
-#endif
-
-HMM_NEEDS_MIRROR("hmm_range_fault()")
 int hmm_range_fault(struct hmm_range *range);
-HMM_NEEDS_MIRROR("hmm_range_fault_unlocked_timeout()")
 int hmm_range_fault_unlocked_timeout(struct hmm_range *range, unsigned int timeout_ms);
+#else
+/* Whoever calls these is told by the compiler, not by the linker. */
+int hmm_range_fault(struct hmm_range *range)
+	__compiletime_error("hmm_range_fault() needs CONFIG_HMM_MIRROR");
+int hmm_range_fault_unlocked_timeout(struct hmm_range *range, unsigned int timeout_ms)
+	__compiletime_error("hmm_range_fault_unlocked_timeout() needs CONFIG_HMM_MIRROR");
+#endif
 
 /* A time limit in ms for those who have no better idea. */
 #define HMM_RANGE_DEFAULT_TIMEOUT 1000

@@ -22,6 +22,10 @@
 
 /* Without one of these, the kernel was not built with its tests. */
 static const char * const expected[] = {
+	"hmm_huge",
+	"hmm_hugetlb",
+	"hmm_range",
+	"hmm_special",
 	"mmu_notifier_call",
 	"mmu_notifier_exit",
 	"mmu_notifier_insert_remove",

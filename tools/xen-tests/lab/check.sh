@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# check.sh: everything about the source that a program can judge without a boot.
-# One line per check; what a check complains of comes before its line.
+# check.sh [CHECK...]: everything about the source that a program can judge without a
+# boot, or only what is named. One line per check; what a check complains of comes before
+# its line.
 
 . "$(dirname "$0")/common.sh"
 
@@ -126,7 +127,9 @@ c_W1_and_sparse()
 	(cd "$obj" && rm -f "${kernel_objects[@]}")
 	kbuild "$log/w1" W=1 C=1 CHECK=sparse "${kernel_objects[@]}" ||
 		{ cat "$log/w1"; return 1; }
-	! grep -E '(warning|error):' "$log/w1"
+	# Sparse does not follow pte_offset_map_lock(), which locks only if it succeeds.
+	! grep -E '(warning|error):' "$log/w1" |
+		grep -v "context imbalance in 'hmm_walk_pte_table'"
 }
 
 # The same for the test modules. What they link against is checked when the lab's
@@ -201,6 +204,15 @@ run()
 	done
 }
 
+for check; do
+	declare -F "c_$check" >/dev/null ||
+		die "check.sh: no check '$check'; there are $(declare -F | sed -n 's/.* c_//p' | paste -sd ' ')"
+done
+if [ $# -gt 0 ]; then
+	lock tree
+	run "$@"
+	exit $failed
+fi
 # What needs no kernel tree does not keep others from theirs.
 run spdx shellcheck spin
 lock tree
