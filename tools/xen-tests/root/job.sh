@@ -155,6 +155,12 @@ test)
 		}
 		case $suite in
 		grants) run_with_granter "$suite" ;;
+		hmm)
+			if [ "$GM_MAPPER" = none ]; then
+				gm-suite "$suite"
+			else
+				run_with_granter "$suite"
+			fi ;;
 		# Those that need guests start their own.
 		*) gm-suite "$suite" ;;
 		esac
