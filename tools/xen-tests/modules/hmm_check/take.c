@@ -14,8 +14,8 @@
 
 #include "internal.h"
 
-/* A driver's loop that does not end by then is stuck. */
-#define HC_TRIES 100000
+/* Then it is EBUSY, and for the program to say whether that is too often. */
+#define HC_TRIES 1000
 
 static unsigned long hc_request(u32 flags)
 {
