@@ -71,7 +71,7 @@ static unsigned int hmm_round(struct hmm_walk *walk)
 {
 	const struct hmm_todo *todo = &walk->todo;
 
-	if (walk->listed == todo->base) {
+	if (walk->listed == hmm_todo_base(todo)) {
 		if (walk->left == walk->done + todo->nr)
 			walk->batch = min(8 * walk->batch, HMM_BATCH_MAX);
 		else
@@ -80,20 +80,41 @@ static unsigned int hmm_round(struct hmm_walk *walk)
 	return todo->huge ? 1 : walk->batch;
 }
 
+/* The first page of the list at or above @addr; its end if there is none. */
+static unsigned long hmm_todo_next(const struct hmm_todo *todo, unsigned long addr)
+{
+	unsigned long i, base = hmm_todo_base(todo);
+
+	if (!todo->sparse || addr >= todo->end)
+		return addr;
+	i = find_next_bit(todo->fault, PTRS_PER_PTE, (addr - base) >> PAGE_SHIFT);
+	return base + (i << PAGE_SHIFT);
+}
+
+static bool hmm_todo_is_write(const struct hmm_todo *todo, unsigned long addr)
+{
+	if (!todo->sparse)
+		return todo->write;
+	return test_bit((addr - hmm_todo_base(todo)) >> PAGE_SHIFT, todo->fault_write);
+}
+
 /* Faults pages of the list. Returns as hmm_fault_page(). */
 static int hmm_fault_listed(struct hmm_walk *walk, unsigned int flags)
 {
+	const struct hmm_todo *todo = &walk->todo;
 	unsigned int write, round = hmm_round(walk);
-	struct hmm_todo *todo = &walk->todo;
-	unsigned long i;
+	unsigned long addr;
 	int ret;
 
-	walk->listed = todo->base;
+	walk->listed = hmm_todo_base(todo);
 	walk->left = todo->nr;
 	walk->done = 0;
-	for_each_set_bit(i, todo->fault, PTRS_PER_PTE) {
-		write = test_bit(i, todo->write) ? FAULT_FLAG_WRITE : 0;
-		ret = hmm_fault_page(todo->vma, todo->base + (i << PAGE_SHIFT), flags | write);
+	for (addr = todo->start; addr < todo->end;
+	     addr = hmm_todo_next(todo, addr + PAGE_SIZE)) {
+		write = hmm_todo_is_write(todo, addr) ? FAULT_FLAG_WRITE : 0;
+		ret = hmm_fault_page(todo->vma, addr, flags | write);
+		if (ret && ret != -EAGAIN && walk->done)
+			break;	/* Outputs up to this page first; then it will fail again. */
 		if (ret)
 			return ret;
 		if (++walk->done == round)

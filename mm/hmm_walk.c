@@ -1,53 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The walk of the HMM core: reads page table entries, writes outputs, lists what is
- * missing. hmm.c explains how it is used.
+ * The walk of the HMM core, from the top of the page table down to where PTEs begin
+ * (hmm_pte.c): writes outputs, lists what is missing. hmm.c explains how it is used.
  *
  * Every callback ends in one of four functions, whatever the level of the table: there is
- * a leaf entry (hmm_leaf, or hmm_walk_ptes for PTEs), something is missing that a fault may
- * bring (hmm_missing), or nothing will (hmm_impossible).
+ * a leaf entry (hmm_leaf), there are PTEs (hmm_walk_ptes), something is missing that a fault
+ * may bring (hmm_missing), or nothing will (hmm_impossible).
  *
- * PTEs are read under the lock of their table: it keeps the page behind an entry from
- * being freed while its folio or its owner is looked at. Leaf entries of higher tables
- * are read once and not looked behind, without a lock.
+ * Leaf entries are read once, without a lock, and nobody looks at the pages behind them.
  */
 #include <linux/hugetlb.h>
-#include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/swap.h>
 #include <linux/swapops.h>
 
 #include "hmm_internal.h"
-#include "internal.h"
-
-enum hmm_need {
-	HMM_NEED_NOTHING,
-	HMM_NEED_READ,
-	HMM_NEED_WRITE,
-};
-
-/* What is to be done for a page with request @req where the page table gives @flags? */
-static __always_inline enum hmm_need
-hmm_need(const struct hmm_walk *walk, unsigned long req, unsigned long flags)
-{
-	req = (req & walk->req_mask) | walk->default_req;
-	if (!(req & HMM_PFN_REQ_FAULT))
-		return HMM_NEED_NOTHING;
-	if ((req & HMM_PFN_REQ_WRITE) && !(flags & HMM_PFN_WRITE))
-		return HMM_NEED_WRITE;
-	return flags & HMM_PFN_VALID ? HMM_NEED_NOTHING : HMM_NEED_READ;
-}
-
-/* Can anything be needed at all, or is this a mere snapshot? */
-static __always_inline bool hmm_may_need(const struct hmm_walk *walk)
-{
-	return (walk->default_req | walk->req_mask) & HMM_PFN_REQ_FAULT;
-}
-
-static __always_inline unsigned long *hmm_entry(const struct hmm_walk *walk,
-						unsigned long addr)
-{
-	return walk->range->hmm_pfns + ((addr - walk->range->start) >> PAGE_SHIFT);
-}
 
 /*
  * The first of @nr entries that needs something where the page table gives @flags for
@@ -59,9 +26,6 @@ static unsigned long hmm_first_need(const struct hmm_walk *walk,
 {
 	unsigned long i;
 
-	if (!hmm_may_need(walk))
-		return nr;
-	/* One answer for all of them, if the entries do not matter or cannot add to it. */
 	if (!walk->req_mask)
 		return hmm_need(walk, 0, flags) ? 0 : nr;
 	for (i = 0; i < nr; i++)
@@ -70,43 +34,51 @@ static unsigned long hmm_first_need(const struct hmm_walk *walk,
 	return i;
 }
 
-/* The output for @nr pages; @step is 1 if each has the frame after the last one's. */
-static __always_inline void hmm_fill(unsigned long *pfns, unsigned long nr,
-				     unsigned long out, unsigned long step)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr; i++, out += step)
-		pfns[i] = (pfns[i] & HMM_PFN_INOUT_FLAGS) | out;
-}
-
-static __always_inline unsigned long hmm_order_flags(unsigned int order)
-{
-	return (unsigned long)order << HMM_PFN_ORDER_SHIFT;
-}
-
-static void hmm_todo_begin(struct hmm_walk *walk, struct vm_area_struct *vma,
-			   unsigned long addr)
+void hmm_todo_begin(struct hmm_walk *walk, struct vm_area_struct *vma,
+		    unsigned long addr)
 {
 	struct hmm_todo *todo = &walk->todo;
 
 	todo->vma = vma;
-	todo->base = addr & PMD_MASK;
+	todo->start = addr;
+	todo->end = addr;
 	todo->nr = 0;
 	todo->huge = false;
-	bitmap_zero(todo->fault, PTRS_PER_PTE);
-	bitmap_zero(todo->write, PTRS_PER_PTE);
+	todo->sparse = false;
 	walk->resume = addr;
 }
 
-static void hmm_todo_add(struct hmm_walk *walk, unsigned long addr, enum hmm_need need)
+/* From "all of them" to bitmaps. */
+static void hmm_todo_spread(struct hmm_todo *todo)
+{
+	unsigned int first = (todo->start - hmm_todo_base(todo)) >> PAGE_SHIFT;
+
+	bitmap_zero(todo->fault, PTRS_PER_PTE);
+	bitmap_zero(todo->fault_write, PTRS_PER_PTE);
+	bitmap_set(todo->fault, first, todo->nr);
+	if (todo->write)
+		bitmap_set(todo->fault_write, first, todo->nr);
+	todo->sparse = true;
+}
+
+/* Adds the page at @addr, which is above all that are listed. */
+void hmm_todo_add(struct hmm_walk *walk, unsigned long addr, enum hmm_need need)
 {
 	struct hmm_todo *todo = &walk->todo;
-	unsigned int i = (addr - todo->base) >> PAGE_SHIFT;
+	bool write = need == HMM_NEED_WRITE;
+	unsigned int i;
 
-	__set_bit(i, todo->fault);
-	if (need == HMM_NEED_WRITE)
-		__set_bit(i, todo->write);
+	if (!todo->nr)
+		todo->write = write;
+	if (!todo->sparse && (addr != todo->end || write != todo->write))
+		hmm_todo_spread(todo);
+	if (todo->sparse) {
+		i = (addr - hmm_todo_base(todo)) >> PAGE_SHIFT;
+		__set_bit(i, todo->fault);
+		if (write)
+			__set_bit(i, todo->fault_write);
+	}
+	todo->end = addr + PAGE_SIZE;
 	todo->nr++;
 }
 
@@ -130,6 +102,12 @@ static int hmm_list_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 	hmm_todo_begin(walk, vma, addr);
 	todo->huge = thp_vma_allowable_order(vma, vma->vm_flags,
 					     TVA_IN_PF | TVA_ENFORCE_SYSFS, PMD_ORDER);
+	if (!walk->req_mask) {
+		todo->write = hmm_need(walk, 0, 0) == HMM_NEED_WRITE;
+		todo->nr = (end - addr) >> PAGE_SHIFT;
+		todo->end = end;
+		return HMM_WALK_FAULT;
+	}
 	for (; addr < end; addr += PAGE_SIZE, pfns++) {
 		need = hmm_need(walk, *pfns, 0);
 		if (need)
@@ -205,192 +183,9 @@ static int hmm_walk_hole(unsigned long addr, unsigned long end,
 	/* Between VMAs */
 	if (!mm_walk->vma)
 		return hmm_impossible(walk, addr, end);
+	if (is_vm_hugetlb_page(mm_walk->vma))
+		return hmm_missing_huge(walk, mm_walk->vma, addr, end);
 	return hmm_missing(walk, mm_walk->vma, addr, end);
-}
-
-/*
- * -- PTEs
- */
-
-/*
- * How many of @max entries from @ptep on map what follows @pfn in its folio in the same
- * way? The frames prove that nothing is missing; the folio only says how far to look.
- */
-static __always_inline unsigned int
-hmm_pte_run(pte_t *ptep, pte_t pte, unsigned long pfn, unsigned int max)
-{
-	bool write = pte_write(pte);
-	unsigned int n;
-	pte_t next;
-
-	for (n = 1; n < max; n++) {
-		next = ptep_get(ptep + n);
-		if (!pte_present(next) || pte_protnone(next) || pte_special(next) ||
-		    pte_write(next) != write || pte_pfn(next) != pfn + n)
-			break;
-	}
-	return n;
-}
-
-/*
- * Output for @nr pages of a large folio from @addr on: the largest blocks that are aligned
- * in both address spaces.
- */
-static void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long addr,
-			    unsigned long pfn, unsigned long flags)
-{
-	unsigned long skew = (addr >> PAGE_SHIFT) ^ pfn;
-	unsigned int order, most = skew ? __ffs(skew) : BITS_PER_LONG - 1;
-	unsigned long n;
-
-	for (; nr; nr -= n, pfns += n, pfn += n) {
-		order = min_t(unsigned int, most, __fls(nr));
-		if (pfn)
-			order = min_t(unsigned int, order, __ffs(pfn));
-		n = 1UL << order;
-		hmm_fill(pfns, n, pfn | flags | hmm_order_flags(order), 1);
-	}
-}
-
-/* What a PTE says, in the flags of an output; the frame with it if HMM_PFN_VALID. */
-static unsigned long hmm_swap_pte(const struct hmm_walk *walk, pte_t pte)
-{
-	unsigned long out;
-	swp_entry_t entry;
-
-	if (pte_none(pte))
-		return 0;
-	entry = pte_to_swp_entry(pte);
-	if (is_device_private_entry(entry) &&
-	    pfn_swap_entry_to_page(entry)->pgmap->owner == walk->range->dev_private_owner) {
-		out = swp_offset_pfn(entry) | HMM_PFN_VALID;
-		if (is_writable_device_private_entry(entry))
-			out |= HMM_PFN_WRITE;
-		return out;
-	}
-	if (is_hwpoison_entry(entry) || is_poisoned_swp_entry(entry))
-		return HMM_PFN_ERROR;
-	/*
-	 * Swapped out, migrating, held by a device for itself or as its private memory, a
-	 * marker for userfaultfd: whatever it is, the fault handler knows what to do.
-	 */
-	return 0;
-}
-
-/* A present PTE that is not simply a page of ours. */
-static unsigned long hmm_special_pte(struct vm_area_struct *vma, unsigned long addr,
-				     pte_t pte)
-{
-	unsigned long flags = HMM_PFN_VALID | (pte_write(pte) ? HMM_PFN_WRITE : 0);
-	struct page *page = vm_normal_page(vma, addr, pte);
-
-	/*
-	 * The page, and not what the PTE says: in a Xen PV domain that is no frame of ours
-	 * if the page is another domain's, granted to us.
-	 */
-	if (page)
-		return page_to_pfn(page) | flags;
-	if (pte_devmap(pte) || is_zero_pfn(pte_pfn(pte)))
-		return pte_pfn(pte) | flags;
-	return HMM_PFN_ERROR;
-}
-
-static __always_inline bool hmm_pte_is_plain(pte_t pte)
-{
-	return IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL) && !pte_special(pte) &&
-	       likely(pte_pfn(pte) <= highest_memmap_pfn);
-}
-
-/* The output for the page at @addr, and how many of @max pages have one of that kind. */
-static __always_inline unsigned long
-hmm_read_ptes(const struct hmm_walk *walk, struct vm_area_struct *vma,
-	      unsigned long addr, pte_t *ptep, unsigned long max, unsigned long *nr)
-{
-	pte_t pte = ptep_get(ptep);
-	struct folio *folio;
-	unsigned long pfn;
-	struct page *page;
-
-	*nr = 1;
-	if (unlikely(!pte_present(pte)))
-		return hmm_swap_pte(walk, pte);
-	if (unlikely(pte_protnone(pte)))
-		return 0;
-	if (unlikely(!hmm_pte_is_plain(pte)))
-		return hmm_special_pte(vma, addr, pte);
-
-	pfn = pte_pfn(pte);
-	page = pfn_to_page(pfn);
-	if (PageCompound(page)) {
-		folio = page_folio(page);
-		max = min(max, folio_pfn(folio) + folio_nr_pages(folio) - pfn);
-		*nr = hmm_pte_run(ptep, pte, pfn, max);
-	}
-	return pfn | HMM_PFN_VALID | (pte_write(pte) ? HMM_PFN_WRITE : 0);
-}
-
-/*
- * The page table gives @nr pages from @addr on frames from @out on, or the same @out. Lists
- * those that are not as asked. Returns how many there are before the first one, or @nr.
- */
-static __always_inline unsigned long
-hmm_list_unfit(struct hmm_walk *walk, struct vm_area_struct *vma, unsigned long addr,
-	       unsigned long nr, unsigned long out, bool *listing)
-{
-	unsigned long *pfns = hmm_entry(walk, addr);
-	unsigned long i, fit = nr;
-	enum hmm_need need;
-
-	for (i = 0; i < nr; i++) {
-		need = hmm_need(walk, pfns[i], out);
-		if (likely(!need))
-			continue;
-		if (!*listing)
-			hmm_todo_begin(walk, vma, addr + (i << PAGE_SHIFT));
-		*listing = true;
-		hmm_todo_add(walk, addr + (i << PAGE_SHIFT), need);
-		fit = min(fit, i);
-	}
-	return fit;
-}
-
-/*
- * Reads the entries of one page table, which is locked. Fills in outputs until the first
- * entry that needs a fault; from there on it only lists what else does. @snapshot is a
- * constant: nothing can be needed.
- */
-static __always_inline int
-hmm_walk_ptes(struct hmm_walk *walk, struct vm_area_struct *vma, pte_t *ptep,
-	      unsigned long addr, unsigned long end, bool snapshot)
-{
-	unsigned long *pfns = hmm_entry(walk, addr);
-	unsigned long out, nr, fit;
-	bool listing = false;
-
-	for (; addr < end; addr += nr << PAGE_SHIFT, ptep += nr, pfns += nr) {
-		out = hmm_read_ptes(walk, vma, addr, ptep, (end - addr) >> PAGE_SHIFT, &nr);
-		fit = nr;
-		if (!snapshot) {
-			if (unlikely(out & HMM_PFN_ERROR) && hmm_need(walk, *pfns, 0)) {
-				/* What is listed comes first; then this is met again. */
-				if (listing)
-					return HMM_WALK_FAULT;
-				walk->resume = addr;
-				return -EFAULT;
-			}
-			if (listing) {
-				hmm_list_unfit(walk, vma, addr, nr, out, &listing);
-				continue;
-			}
-			fit = hmm_list_unfit(walk, vma, addr, nr, out, &listing);
-		}
-		if (likely(nr == 1 && fit))
-			*pfns = (*pfns & HMM_PFN_INOUT_FLAGS) | out;
-		else
-			hmm_fill_blocks(pfns, fit, addr, out & ~HMM_PFN_FLAGS,
-					out & HMM_PFN_FLAGS);
-	}
-	return listing ? HMM_WALK_FAULT : 0;
 }
 
 static int hmm_walk_pte_table(pmd_t *pmdp, unsigned long addr, unsigned long end,
@@ -406,10 +201,7 @@ static int hmm_walk_pte_table(pmd_t *pmdp, unsigned long addr, unsigned long end
 		mm_walk->action = ACTION_AGAIN;
 		return 0;
 	}
-	if (hmm_may_need(walk))
-		ret = hmm_walk_ptes(walk, mm_walk->vma, ptep, addr, end, false);
-	else
-		ret = hmm_walk_ptes(walk, mm_walk->vma, ptep, addr, end, true);
+	ret = hmm_walk_ptes(walk, mm_walk->vma, ptep, addr, end);
 	pte_unmap_unlock(ptep, ptl);
 	return ret;
 }

@@ -51,7 +51,7 @@ make_job()
 	} >"$dir/gm/job.conf"
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$log/job.cpio"
 	case " $suites" in
-	*" selftests"*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
+	*selftests*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
 	esac
 	cat "$GM_BUILD/root/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL.cpio" \
 		${more[@]+"${more[@]}"} "$log/job.cpio" >"$log/initrd"

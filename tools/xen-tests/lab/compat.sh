@@ -152,6 +152,8 @@ hugetlb='HUGETLBFS'
 thp='TRANSPARENT_HUGEPAGE TRANSPARENT_HUGEPAGE_MADVISE'
 numa='NUMA'
 lockdep='PROVE_LOCKING'
+hmm='SPARSEMEM_VMEMMAP MEMORY_HOTPLUG MEMORY_HOTREMOVE MIGRATION ZONE_DEVICE DEVICE_PRIVATE'
+hmm="$hmm RUNTIME_TESTING_MENU TEST_HMM=m"
 variants="
 off			|
 off_all_else_on		| $hugetlb $thp $numa $lockdep
@@ -165,6 +167,8 @@ on_all_but_thp		| $kvm $hugetlb $numa $lockdep
 on_all_but_numa		| $kvm $hugetlb $thp $lockdep
 on_all_but_lockdep	| $kvm $hugetlb $thp $numa
 on_all			| $kvm $hugetlb $thp $numa $lockdep
+on_hmm			| $thp $hmm
+on_hmm_hugetlb		| $thp $hmm $hugetlb
 "
 variant_objects=(fs/proc/task_mmu.o kernel/fork.o mm/memory.o mm/mremap.o mm/oom_kill.o mm/rmap.o)
 
@@ -174,7 +178,7 @@ headers_alone()
 	local header name dir=$GM_CACHE/tree/compat-headers
 
 	fresh_dir "$dir"
-	for header in linux/mmu_notifier.h linux/hmm.h; do
+	for header in linux/mmu_notifier.h linux/hmm.h linux/hmm-dma.h; do
 		name=$(basename "$header" .h)
 		printf '%s\n' "#include <$header>" '#include <linux/module.h>' \
 			'MODULE_LICENSE("GPL");' >"$dir/$name.c"
@@ -195,7 +199,7 @@ check_variant()
 	done >"$obj/variant.config"
 	configure "$GM_TOP/configs/kernel/base.config" "$obj/variant.config"
 	if [[ $name == on* ]]; then
-		mapfile -t -O ${#targets[@]} targets < <(printf '%s\n' "${core[@]}" | grep -v hmm)
+		mapfile -t -O ${#targets[@]} targets < <(printf '%s\n' "${core[@]}")
 	elif grep -q '^CONFIG_MMU_NOTIFIER=y' "$obj/.config"; then
 		die "variant $name: something in base.config selects MMU_NOTIFIER"
 	fi
@@ -271,6 +275,23 @@ check_planted()
 		"planted: ... or for everybody: reported"
 }
 
+# Where HMM is off, a call of it is an error that names the option.
+check_named_option()
+{
+	local dir=$GM_CACHE/tree/compat-option
+
+	kbuild_in "$tree" "$tree/build-compat-on"
+	fresh_dir "$dir"
+	printf '%s\n' '#include <linux/hmm.h>' '#include <linux/module.h>' \
+		'int call(struct hmm_range *range);' \
+		'int call(struct hmm_range *range) { return hmm_range_fault(range); }' \
+		'MODULE_LICENSE("GPL");' >"$dir/call.c"
+	echo 'obj-m += call.o' >"$dir/Kbuild"
+	"${kmake[@]}" -s M="$dir" KBUILD_MODPOST_WARN=1 modules >"$log/option.out" 2>&1 || true
+	result "$log/option.out" "$(grep -q 'error:.*needs CONFIG_HMM_MIRROR' "$log/option.out"; echo $?)" \
+		"planted: a call without CONFIG_HMM_MIRROR: the error names it"
+}
+
 # ---------------------------------------------------------------------------------------
 
 started=$SECONDS
@@ -295,6 +316,7 @@ check_objects
 check_exports
 check_planted
 check_variants
+[ "$GM_KERNEL" = stock ] || check_named_option
 check_arm64
 
 say "compat: $passed ok, $failed failed ($GM_KERNEL, $(duration $((SECONDS - started))); logs: build/logs/compat/$GM_KERNEL)"

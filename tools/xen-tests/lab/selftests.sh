@@ -16,6 +16,7 @@
 tree=$GM_CACHE/tree/stock
 src=$tree/tools/testing/selftests
 list=$GM_TOP/tools/xen-tests/root/selftests.list
+skips=$GM_TOP/tools/xen-tests/root/selftests.skips
 runner=$GM_TOP/tools/xen-tests/root/gm-selftest.sh
 out=$GM_BUILD/initrd/selftests.cpio
 
@@ -28,7 +29,7 @@ release=$(kernel_release "$tree")
 key=$({ echo "$release"; programs; cat "$GM_SCRIPTS/selftests.sh"; } | sha256sum | cut -c1-12)
 bin=$GM_CACHE/selftests/$key
 
-stamp="$key $(sum_of "$list" "$runner")"
+stamp="$key $(sum_of "$list" "$skips" "$runner")"
 [ "$(cat "$out.stamp" 2>/dev/null)" = "$stamp" ] && [ -e "$out" ] && exit 0
 
 # compile OUTPUT ARG...: C of the kernel's is not ours to warn about.
@@ -132,6 +133,7 @@ fresh_dir "$root"
 mkdir -p "$root/gm/selftests"
 cp -r "$bin/." "$root/gm/selftests/"
 cp "$list" "$root/gm/selftests/list"
+cp "$skips" "$root/gm/selftests/skips"
 install -m 755 "$runner" "$root/gm/selftests/run"
 fields 1 2 | while read -r name suite; do
 	mkdir -p "$root/gm/suites/$suite"

@@ -7,16 +7,22 @@
 # /gm/selftests/list, which says what to run and how it reports.
 #
 # Results get names that do not change from run to run: NAME.WHAT_THE_TEST_PRINTED.
+# /gm/selftests/skips says what a kind of domain cannot run, and why; a program that it
+# names fails with every test that it skips besides.
 
 prog=${0##*/}
 dir=/gm/selftests
 status=/tmp/selftest.status
+huge=/proc/sys/vm/nr_hugepages
 
 line=$(grep "^$prog *|" $dir/list) || {
 	echo "$prog: not in $dir/list" >&2
 	exit 1
 }
 field() { echo "$line" | cut -d'|' -f"$1" | sed 's/^ *//; s/ *$//'; }
+# What runs here, as in /gm/selftests/skips
+domain=$(cat /sys/hypervisor/guest_type 2>/dev/null || echo bare)
+strict=$(grep -c "^$prog *|" $dir/skips)
 form=$(field 3) needs=$(field 4) cmd=$(field 5)
 
 only=""
@@ -44,13 +50,23 @@ remove_swap()
 	rm /tmp/swap
 }
 
-# Addresses: the memory that configs/lab/bare.conf keeps from the kernel.
+# Memory that memmap= on the command line keeps from the kernel is the coherent memory of
+# the test device, one half for each of two.
+load_test_hmm()
+{
+	spm=$(sed -n 's/.*memmap=512M\$\(0x[0-9a-f]*\).*/\1/p' /proc/cmdline)
+	# shellcheck disable=SC2046 # words are what is wanted
+	modprobe test_hmm $([ -z "$spm" ] || printf 'spm_addr_dev0=%#x spm_addr_dev1=%#x' \
+		"$spm" $((spm + (256 << 20))))
+}
+
 provide()
 {
 	case $1 in
 	-)	;;
-	huge=*)	echo "${1#*=}" >/proc/sys/vm/nr_hugepages ;;
-	hmm)	modprobe test_hmm spm_addr_dev0=0x100000000 spm_addr_dev1=0x110000000 ;;
+	# A PV domain has none: who cannot do without says so.
+	huge=*)	[ ! -e $huge ] || echo "${1#*=}" >$huge ;;
+	hmm)	load_test_hmm ;;
 	kvm)	modprobe kvm_amd ;;
 	swap)	add_swap ;;
 	*)	echo "$prog: unknown need '$1'" >&2; return 1 ;;
@@ -60,15 +76,16 @@ provide()
 withdraw()
 {
 	case $1 in
-	huge=*)	echo 0 >/proc/sys/vm/nr_hugepages ;;
-	hmm)	rmmod test_hmm ;;
+	huge=*)	[ ! -e $huge ] || echo 0 >$huge ;;
 	kvm)	rmmod kvm_amd kvm ;;
 	swap)	remove_swap ;;
 	esac
 }
 
 # In seconds; it ends what hangs, and is below the lab's own limit (LAB_SILENCE).
-limit=$(awk "BEGIN { print int(580 * ${GM_SCALE:-1}) }")
+limit=170
+[ "$domain" != bare ] || limit=580
+limit=$(awk "BEGIN { print int($limit * ${GM_SCALE:-1}) }")
 
 run()
 {
@@ -77,13 +94,41 @@ run()
 	random=$(cat /proc/sys/kernel/randomize_va_space)
 	echo 0 >/proc/sys/kernel/randomize_va_space
 	# shellcheck disable=SC2086 # words are what is wanted
-	timeout -s KILL "$limit" $dir/$cmd ${only:+-t "$only"} 2>&1
+	setsid timeout -s KILL "$limit" $dir/$cmd ${only:+-t "$only"} 2>&1 &
+	wait $!
 	echo $? >$status
+	# A process that a failed test has left behind has the device open, and this pipe.
+	cat /proc/[0-9]*/stat 2>/dev/null |
+		awk -v sid=$! '{ pid = $1; sub(/.*\) /, "") } $4 == sid { print pid }' |
+		xargs -r kill -KILL
 	echo "$random" >/proc/sys/kernel/randomize_va_space
 }
 
-# The program has KTAP: only the names are changed.
+# A device's memory goes with its module, and whether it does is one more result.
+unloads=$(echo " $needs " | grep -c ' hmm ')
+unload()
+{
+	[ "$unloads" = 1 ] || return
+	rmmod test_hmm && echo "ok 0 rmmod test_hmm" && return
+	echo "not ok 0 rmmod test_hmm"
+	echo 1 >$status
+}
+
+# The program has KTAP: only names, numbers, and the words about skipped tests change.
 named='
+BEGIN {
+	while (strict && (getline line <skips) > 0) {
+		split(line, field, " *[|] *")
+		if (field[1] == prog && field[2] == domain)
+			why[field[3]] = field[4]
+	}
+}
+function reason(text,   re) {
+	for (re in why)
+		if (text ~ re)
+			return why[re]
+	return ""
+}
 function result(verdict, n, text,   remark, at) {
 	remark = ""
 	if ((at = index(text, "#")) > 0) {
@@ -94,13 +139,25 @@ function result(verdict, n, text,   remark, at) {
 	running = ""
 	gsub(/^[ \t-]+|[ \t.:]+$/, "", text)
 	gsub(/[^A-Za-z0-9_.+=,:-]+/, "_", text)
+	if (strict && remark ~ /^ # SKIP/) {
+		if (reason(text) != "") {
+			remark = " # SKIP " reason(text)
+		} else {
+			verdict = "not ok"
+			remark = " # it skips, but should run here (" domain "):" substr(remark, 8)
+		}
+	}
 	# A skipped one says why, not who it is.
-	print verdict " " n " " prog "." (text == "" ? n : text) remark
+	print verdict " " ++results " " prog "." (text == "" ? n : text) remark
 	fflush()
 }'
 ktap()
 {
-	awk -v prog="$prog" "$named"'
+	awk -v prog="$prog" -v strict="$strict" -v domain="$domain" -v skips=$dir/skips \
+		-v unloads="$unloads" "$named"'
+	/^1\.\.[0-9]+/ {
+		$0 = "1.." substr($1, 4) + unloads
+	}
 	/^(not )?ok [0-9]+/ {
 		verdict = $1 == "not" ? "not ok" : "ok"
 		sub(/^(not )?ok /, "")
@@ -159,7 +216,7 @@ for need in $needs; do
 	}
 done
 case $form in
-ktap | harness) run | ktap ;;
+ktap | harness) { run; unload; } | ktap ;;
 uffd)	run | uffd ;;
 exit)	run | exit_status ;;
 *)	echo "$prog: unknown form '$form'" >&2; exit 1 ;;

@@ -93,13 +93,16 @@ leftovers()
 
 # The suite runs in a driver domain: its console, which xenconsoled writes to a
 # file, carries the results; gm-oracle answers what only dom0 can know.
+# run_in_driver_domain SUITE GRANTER-DOMID RAMDISK WORDS [SETTING...]
 run_in_driver_domain()
 {
 	log=/var/log/xen/console/guest-driver.log
 	rm -f $log
-	driver=$(start_guest driver "$GM_MAPPER" 'ramdisk="/gm/guest/initrd-driver.gz"' \
-		"extra=\"console=hvc0 quiet gm.suite=$1 gm.domid=$2 gm.test=$GM_TEST gm.scale=$GM_SCALE\"") || {
-		setup_failed "$1" "the driver domain does not start"
+	suite=$1 granter=$2 ramdisk=$3 words=$4
+	shift 4
+	driver=$(start_guest driver "$GM_MAPPER" "ramdisk=\"$ramdisk\"" "$@" \
+		"extra=\"console=hvc0 quiet $words gm.suite=$suite gm.domid=$granter gm.test=$GM_TEST gm.scale=$GM_SCALE\"") || {
+		setup_failed "$suite" "the driver domain does not start"
 		return
 	}
 	gm-oracle "$driver" &
@@ -112,10 +115,24 @@ run_in_driver_domain()
 		     /^@@ end/ { p = 0 }' &
 	relay=$!
 	wait_for $DRIVER_TOTAL driver_done $log "$driver" ||
-		setup_failed "$1" "the driver domain does not end the suite"
+		setup_failed "$suite" "the driver domain does not end the suite"
 	sleep 1
 	stop_guest driver
 	kill $oracle $relay 2>/dev/null
+}
+
+# The kernel's own selftests are in dom0's root; a driver domain gets them from there,
+# and the memory that its kernel leaves alone for test_hmm.
+run_selftests_in_driver_domain()
+{
+	ramdisk=/tmp/initrd-selftests
+	{
+		gunzip -c /gm/guest/initrd-driver.gz
+		(cd / && find gm/suites/"$1" gm/selftests ! -path '*/kvm/*' | cpio -o -H newc)
+	} >"$ramdisk"
+	# shellcheck disable=SC2016 # a dollar is what is meant
+	run_in_driver_domain "$1" 0 "$ramdisk" 'memmap=512M$0x20000000' 'memory=1024'
+	rm "$ramdisk"
 }
 
 driver_done() { grep -q '^@@ done' "$1" || no_domain "$2"; }
@@ -133,7 +150,7 @@ run_with_granter()
 	export GM_DOMID
 	base=$(gm-oracle --in-use "$domid")
 	if [ "$GM_MAPPER" != dom0 ]; then
-		run_in_driver_domain "$1" "$domid"
+		run_in_driver_domain "$1" "$domid" /gm/guest/initrd-driver.gz ''
 	else
 		gm-suite "$1"
 	fi
@@ -160,7 +177,15 @@ test)
 				gm-suite "$suite"
 			else
 				run_with_granter "$suite"
-			fi ;;
+			fi
+			;;
+		hmm-selftests)
+			if [ "$GM_MAPPER" = pvh ]; then
+				run_selftests_in_driver_domain "$suite"
+			else
+				gm-suite "$suite"
+			fi
+			;;
 		# Those that need guests start their own.
 		*) gm-suite "$suite" ;;
 		esac
