@@ -254,6 +254,8 @@ __hmm_walk_ptes(struct hmm_walk *walk, struct vm_area_struct *vma, pte_t *ptep,
 			walk->resume = addr + (i << PAGE_SHIFT);
 			return fit;
 		}
+		if (!snapshot && unlikely(listing) && hmm_todo_is_full(walk))
+			break;
 	}
 	return listing ? HMM_WALK_FAULT : 0;
 }

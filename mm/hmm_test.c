@@ -3,7 +3,6 @@
  * KUnit: hmm_range_fault() over ordinary memory: what is absent, present, read-only; which
  * pages are faulted; what is left in the entries by an error.
  */
-#include <linux/mman.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 

@@ -17,6 +17,7 @@
 #include <kunit/test.h>
 #include <linux/hmm.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/mmu_notifier.h>
 
 /* Ends a hang, never measures. */

@@ -7,7 +7,6 @@
 #include <linux/file.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
-#include <linux/mman.h>
 #include <linux/sizes.h>
 #include <linux/swap.h>
 #include <linux/swapops.h>

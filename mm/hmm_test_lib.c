@@ -7,7 +7,6 @@
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/kthread.h>
-#include <linux/mman.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/swap.h>

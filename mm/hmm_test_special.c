@@ -4,7 +4,6 @@
  * migration, poisoned, markers, without access; and over VMAs of devices.
  */
 #include <linux/kthread.h>
-#include <linux/mman.h>
 #include <linux/swap.h>
 #include <linux/swapops.h>
 

@@ -108,7 +108,7 @@ static int hmm_list_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 		todo->end = end;
 		return HMM_WALK_FAULT;
 	}
-	for (; addr < end; addr += PAGE_SIZE, pfns++) {
+	for (; addr < end && !hmm_todo_is_full(walk); addr += PAGE_SIZE, pfns++) {
 		need = hmm_need(walk, *pfns, 0);
 		if (need)
 			hmm_todo_add(walk, addr, need);

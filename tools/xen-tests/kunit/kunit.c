@@ -22,8 +22,11 @@
 
 /* Without one of these, the kernel was not built with its tests. */
 static const char * const expected[] = {
+	"hmm_device",
+	"hmm_dma",
 	"hmm_huge",
 	"hmm_hugetlb",
+	"hmm_loop",
 	"hmm_range",
 	"hmm_special",
 	"mmu_notifier_call",

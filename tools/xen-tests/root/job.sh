@@ -172,6 +172,13 @@ test)
 		}
 		case $suite in
 		grants) run_with_granter "$suite" ;;
+		hmm)
+			if [ "$GM_MAPPER" = none ]; then
+				gm-suite "$suite"
+			else
+				run_with_granter "$suite"
+			fi
+			;;
 		hmm-selftests)
 			if [ "$GM_MAPPER" = pvh ]; then
 				run_selftests_in_driver_domain "$suite"
