@@ -11,7 +11,7 @@
 
 #define HMB_DEVICE	"/dev/hmm_bench"
 /* Pages of a range: a limit on memory. */
-#define HMB_PAGES_MAX	(1UL << 20)
+#define HMB_PAGES_MAX	1048576
 
 enum hmb_what {
 	HMB_NOTHING,	/* what every sample has too much */

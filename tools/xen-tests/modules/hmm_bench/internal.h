@@ -15,14 +15,14 @@
 /**
  * struct hmb_ctx - a call of hmb_run() that is under way
  * @notifier: subscription to the range
- * @lock: taken by the callback for set_seq, by who reads for read_retry
+ * @lock: see there
  * @range: what HMM is asked
  * @npages: length of the range
  * @run: what the caller asks for
  */
 struct hmb_ctx {
 	struct mmu_interval_notifier notifier;
-	spinlock_t lock;
+	spinlock_t lock;	/* of the callback for set_seq, of who reads for read_retry */
 	struct hmm_range range;
 	unsigned long npages;
 	struct hmb_run *run;

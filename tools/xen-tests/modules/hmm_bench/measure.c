@@ -70,7 +70,9 @@ int hmb_by_hand(struct hmb_ctx *ctx)
 		spin_unlock(&ctx->lock);
 	}
 	mmput(mm);
-	return ret ?: retry ? -EINTR : 0;
+	if (!ret && retry)
+		ret = -EINTR;
+	return ret;
 }
 
 static int hmb_loop(struct hmb_ctx *ctx, int (*loop)(struct hmb_ctx *ctx))
