@@ -178,50 +178,70 @@ static void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long
 }
 
 /*
- * The page table gives the @nr pages from @addr on what @out says of the first. Lists those
- * that are not as asked. Returns how many there are before the first that is listed, and
- * -EFAULT if what is asked for is impossible.
+ * Lists what is missing in [addr, end), entries from @ptep on, of which the first is. What
+ * is there is only told apart from what is not.
  */
-static noinline long hmm_list_unfit(struct hmm_walk *walk, struct vm_area_struct *vma,
-				    unsigned long addr, unsigned long nr,
-				    unsigned long out, bool *listing)
+static noinline int hmm_list_ptes(struct hmm_walk *walk, struct hmm_pte_kind *kind,
+				  struct vm_area_struct *vma, pte_t *ptep,
+				  unsigned long addr, unsigned long end)
 {
-	unsigned long *pfns = hmm_entry(walk, addr);
-	unsigned long i, fit = *listing ? 0 : nr;
+	const unsigned long req_mask = walk->req_mask, req = walk->default_req;
+	const unsigned long *pfns = hmm_entry(walk, addr);
+	unsigned long pfn, out;
 	enum hmm_need need;
+	pte_t pte;
 
-	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
-		need = hmm_need(walk, pfns[i], out);
+	for (; addr < end; addr += PAGE_SIZE, ptep++, pfns++) {
+		pte = ptep_get(ptep);
+		if (hmm_pte_is_alike(kind, pte, &pfn))
+			out = pfn | kind->flags;
+		else if (pte_none(pte))
+			out = 0;
+		else if (hmm_pte_learn(kind, vma, pte, &pfn))
+			out = pfn | kind->flags;
+		else
+			out = hmm_odd_pte(walk, vma, addr, pte);
+		if (likely(!(((*pfns & req_mask) | req) & ~out)))
+			continue;
+		need = hmm_need(walk, *pfns, out);
 		if (!need)
 			continue;
+		/* What is listed comes first; then this is met again. */
 		if (out & HMM_PFN_ERROR)
-			return -EFAULT;
-		if (!*listing) {
-			hmm_todo_begin(walk, vma, addr);
-			*listing = true;
-			fit = i;
-		}
+			break;
 		hmm_todo_add(walk, addr, need);
+		if (hmm_todo_is_full(walk))
+			break;
 	}
-	return fit;
+	return HMM_WALK_FAULT;
+}
+
+/* How many of @nr entries are as asked for, if the page table gives @out for all of them? */
+static noinline unsigned long hmm_count_fit(const struct hmm_walk *walk,
+					    const unsigned long *pfns, unsigned long nr,
+					    unsigned long out)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		if (hmm_need(walk, pfns[i], out))
+			break;
+	return i;
 }
 
 /*
  * Reads the entries of one page table, which is locked. Fills in outputs until the first
- * entry that needs a fault; from there on it only lists what else does. @snapshot is a
- * constant: nothing can be needed.
+ * entry that needs a fault. @snapshot is a constant: nothing can be needed.
  */
 static __always_inline int
 __hmm_walk_ptes(struct hmm_walk *walk, struct vm_area_struct *vma, pte_t *ptep,
 		unsigned long addr, unsigned long end, bool snapshot)
 {
-	unsigned long i, n, pfn, out, unmet, nr = (end - addr) >> PAGE_SHIFT;
+	unsigned long i, n, pfn, out, fit, nr = (end - addr) >> PAGE_SHIFT;
 	const unsigned long req_mask = walk->req_mask, req = walk->default_req;
 	struct hmm_pte_kind kind = { .pfn = 1 };	/* nothing is like it */
 	unsigned long *pfns = hmm_entry(walk, addr);
-	bool listing = false;
 	struct page *page;
-	long fit;
 	pte_t pte;
 
 	for (i = 0; i < nr; i += n) {
@@ -236,28 +256,28 @@ __hmm_walk_ptes(struct hmm_walk *walk, struct vm_area_struct *vma, pte_t *ptep,
 			out = hmm_odd_pte(walk, vma, addr + (i << PAGE_SHIFT), pte);
 		}
 
-		fit = n;
-		if (!snapshot) {
-			unmet = ((pfns[i] & req_mask) | req) & ~out;
-			if (unlikely(listing || unmet || (n > 1 && req_mask)))
-				fit = hmm_list_unfit(walk, vma, addr + (i << PAGE_SHIFT), n,
-						     out, &listing);
+		if (!snapshot && unlikely((((pfns[i] & req_mask) | req) & ~out) ||
+					  (n > 1 && req_mask))) {
+			fit = hmm_count_fit(walk, pfns + i, n, out);
+			if (fit < n)
+				goto unfit;
 		}
-		if (likely(fit == 1 && n == 1)) {
+		if (likely(n == 1))
 			pfns[i] = (pfns[i] & HMM_PFN_INOUT_FLAGS) | out;
-		} else if (likely(fit > 0)) {
-			hmm_fill_blocks(pfns + i, fit, addr + (i << PAGE_SHIFT), pfn, kind.flags);
-		} else if (unlikely(fit < 0)) {
-			/* What is listed comes first; then this is met again. */
-			if (listing)
-				break;
-			walk->resume = addr + (i << PAGE_SHIFT);
-			return fit;
-		}
-		if (!snapshot && unlikely(listing) && hmm_todo_is_full(walk))
-			break;
+		else
+			hmm_fill_blocks(pfns + i, n, addr + (i << PAGE_SHIFT), pfn, kind.flags);
 	}
-	return listing ? HMM_WALK_FAULT : 0;
+	return 0;
+
+unfit:
+	if (fit)
+		hmm_fill_blocks(pfns + i, fit, addr + (i << PAGE_SHIFT), pfn, kind.flags);
+	addr += (i + fit) << PAGE_SHIFT;
+	walk->resume = addr;
+	if (out & HMM_PFN_ERROR)
+		return -EFAULT;
+	hmm_todo_begin(walk, vma, addr);
+	return hmm_list_ptes(walk, &kind, vma, ptep + i + fit, addr, end);
 }
 
 /**
