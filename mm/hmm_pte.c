@@ -135,16 +135,16 @@ static noinline unsigned long hmm_odd_pte(const struct hmm_walk *walk,
 }
 
 /*
- * How many entries from @ptep on map what follows @pfn in its folio? Each is looked at; the
- * folio only says how far to look.
+ * How many entries from @ptep, which is @pte, on map what follows @pfn in its folio? Each
+ * is looked at; the folio only says how far to look.
  */
 static __always_inline unsigned long hmm_pte_run(const struct hmm_pte_kind *kind,
-						 pte_t *ptep, unsigned long pfn,
+						 pte_t *ptep, pte_t pte, unsigned long pfn,
 						 struct page *page, unsigned long max)
 {
 	const u64 step = BIT_ULL(HMM_PTE_SHIFT);
 	struct folio *folio = page_folio(page);
-	u64 expected = pte_val(ptep_get(ptep)) & kind->keep;
+	u64 expected = pte_val(pte) & kind->keep;
 	unsigned long n;
 
 	max = min(max, folio_pfn(folio) + folio_nr_pages(folio) - pfn);
@@ -161,8 +161,9 @@ static __always_inline unsigned long hmm_pte_run(const struct hmm_pte_kind *kind
  * Output for @nr pages of a large folio from @addr on: the largest blocks that are aligned
  * in both address spaces.
  */
-static void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long addr,
-			    unsigned long pfn, unsigned long flags)
+static noinline void hmm_fill_blocks(unsigned long *pfns, unsigned long nr,
+				     unsigned long addr, unsigned long pfn,
+				     unsigned long flags)
 {
 	unsigned long skew = (addr >> PAGE_SHIFT) ^ pfn;
 	unsigned int order, most = skew ? __ffs(skew) : BITS_PER_LONG - 1;
@@ -175,6 +176,17 @@ static void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long
 		n = 1UL << order;
 		hmm_fill(pfns, n, pfn | flags | hmm_order_flags(order), 1);
 	}
+}
+
+/* The same; as a rule it is all of a folio, and one block. */
+static __always_inline void hmm_fill_run(unsigned long *pfns, unsigned long nr,
+					 unsigned long addr, unsigned long pfn,
+					 unsigned long flags)
+{
+	if (likely(is_power_of_2(nr) && !((addr >> PAGE_SHIFT | pfn) & (nr - 1))))
+		hmm_fill(pfns, nr, pfn | flags | hmm_order_flags(__fls(nr)), 1);
+	else
+		hmm_fill_blocks(pfns, nr, addr, pfn, flags);
 }
 
 /*
@@ -237,47 +249,48 @@ static __always_inline int
 __hmm_walk_ptes(struct hmm_walk *walk, struct vm_area_struct *vma, pte_t *ptep,
 		unsigned long addr, unsigned long end, bool snapshot)
 {
-	unsigned long i, n, pfn, out, fit, nr = (end - addr) >> PAGE_SHIFT;
 	const unsigned long req_mask = walk->req_mask, req = walk->default_req;
 	struct hmm_pte_kind kind = { .pfn = 1 };	/* nothing is like it */
 	unsigned long *pfns = hmm_entry(walk, addr);
+	unsigned long n, pfn, out, fit;
 	struct page *page;
 	pte_t pte;
 
-	for (i = 0; i < nr; i += n) {
+	for (; addr < end; addr += n << PAGE_SHIFT, ptep += n, pfns += n) {
 		n = 1;
-		pte = ptep_get(ptep + i);
+		pte = ptep_get(ptep);
 		if (hmm_pte_is_alike(&kind, pte, &pfn) || hmm_pte_learn(&kind, vma, pte, &pfn)) {
 			out = pfn | kind.flags;
 			page = pfn_to_page(pfn);
 			if (unlikely(PageCompound(page)))
-				n = hmm_pte_run(&kind, ptep + i, pfn, page, nr - i);
+				n = hmm_pte_run(&kind, ptep, pte, pfn, page,
+						(end - addr) >> PAGE_SHIFT);
 		} else {
-			out = hmm_odd_pte(walk, vma, addr + (i << PAGE_SHIFT), pte);
+			out = hmm_odd_pte(walk, vma, addr, pte);
 		}
 
-		if (!snapshot && unlikely((((pfns[i] & req_mask) | req) & ~out) ||
+		if (!snapshot && unlikely((((*pfns & req_mask) | req) & ~out) ||
 					  (n > 1 && req_mask))) {
-			fit = hmm_count_fit(walk, pfns + i, n, out);
+			fit = hmm_count_fit(walk, pfns, n, out);
 			if (fit < n)
 				goto unfit;
 		}
 		if (likely(n == 1))
-			pfns[i] = (pfns[i] & HMM_PFN_INOUT_FLAGS) | out;
+			*pfns = (*pfns & HMM_PFN_INOUT_FLAGS) | out;
 		else
-			hmm_fill_blocks(pfns + i, n, addr + (i << PAGE_SHIFT), pfn, kind.flags);
+			hmm_fill_run(pfns, n, addr, pfn, kind.flags);
 	}
 	return 0;
 
 unfit:
 	if (fit)
-		hmm_fill_blocks(pfns + i, fit, addr + (i << PAGE_SHIFT), pfn, kind.flags);
-	addr += (i + fit) << PAGE_SHIFT;
+		hmm_fill_blocks(pfns, fit, addr, pfn, kind.flags);
+	addr += fit << PAGE_SHIFT;
 	walk->resume = addr;
 	if (out & HMM_PFN_ERROR)
 		return -EFAULT;
 	hmm_todo_begin(walk, vma, addr);
-	return hmm_list_ptes(walk, &kind, vma, ptep + i + fit, addr, end);
+	return hmm_list_ptes(walk, &kind, vma, ptep + fit, addr, end);
 }
 
 /**

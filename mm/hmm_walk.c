@@ -100,7 +100,8 @@ static int hmm_list_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 
 	end = pmd_addr_end(addr, end);
 	hmm_todo_begin(walk, vma, addr);
-	todo->huge = thp_vma_allowable_order(vma, vma->vm_flags,
+	todo->huge = end - addr > PAGE_SIZE &&
+		     thp_vma_allowable_order(vma, vma->vm_flags,
 					     TVA_IN_PF | TVA_ENFORCE_SYSFS, PMD_ORDER);
 	if (!walk->req_mask) {
 		todo->write = hmm_need(walk, 0, 0) == HMM_NEED_WRITE;
