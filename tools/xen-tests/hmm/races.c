@@ -21,11 +21,24 @@
 
 #define HUGE_SIZE	(2UL << 20)
 #define AREA_SIZE	(2 * HUGE_SIZE)
-#define AREA_PAGES	(AREA_SIZE / GM_PAGE_SIZE)
+
+/* A busy machine does less. */
+#define LONG_MS		(GM_TEST_S * 1000 / 2)
+
+/* Few, so that all meet there; and a look at several at once */
+#define HOT_PAGES	32
+#define LOOK_PAGES	32
 
 /* Enough: values verified in both directions, and changes made meanwhile */
-#define ROUNDS		(getenv("GM_LONG") ? 200000U : 1000U)
-#define CHANGES		(getenv("GM_LONG") ? 10000U : 100U)
+#define ROUNDS		(long_run() ? 2000000U : 5000U)
+#define CHANGES		(long_run() ? 100000U : 100U)
+
+static bool long_run(void)
+{
+	const char *s = getenv("GM_LONG");
+
+	return s && atoi(s);
+}
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT	21
@@ -108,7 +121,7 @@ static unsigned long chance(unsigned long below)
 
 static char *a_page(struct race *race)
 {
-	return race->area + chance(AREA_PAGES) * GM_PAGE_SIZE;
+	return race->area + chance(HOT_PAGES) * GM_PAGE_SIZE;
 }
 
 /* ---- the CPU, where memory may be missing or protected ---- */
@@ -174,27 +187,30 @@ static bool verify(struct race *race)
 	return true;
 }
 
-/*
- * Between two steps of the threads beside: the device's subscription is to all of the
- * address space, and would never see the end of collisions.
- */
+/* Between two steps of the threads beside: who verifies has to get on, too. */
 static void breathe(void)
 {
-	usleep(500 + chance(1000));
+	usleep(200 + chance(500));
 }
 
 static void *look_main(void *data)
 {
 	struct race *race = data;
-	struct gm_hmm_entry entries[64];
+	struct gm_hmm_entry entries[LOOK_PAGES] = { };
+	struct gm_hmm_take take = {
+		.pages = LOOK_PAGES,
+		.entries = (uintptr_t)entries,
+		.how = race->how,
+		.timeout_ms = GM_TIMEOUT_MS,
+	};
 	uint64_t value = 0;
 
 	while (!race->stop) {
 		breathe();
 		hmm_access(race->fd, a_page(race) + 64, race->how, false, &value, GM_TIMEOUT_MS);
-		memset(entries, 0, sizeof(entries));
-		hmm_take(race->fd, race->area + chance(AREA_PAGES / 64) * 64 * GM_PAGE_SIZE, 64,
-			 race->how, chance(2) ? ASK_READ : 0, entries);
+		take.start = (uintptr_t)a_page(race);
+		take.request = chance(2) ? ASK_READ : 0;
+		hmm_ioctl(race->fd, GM_HMM_TAKE, &take);
 	}
 	return NULL;
 }
@@ -213,7 +229,7 @@ static void *change_main(void *data)
 static void race_run(HMM_META, struct race *race, const struct change *change)
 {
 	struct sigaction sa = { .sa_handler = cpu_handler };
-	double end = gm_now() + gm_scale() * SOON_MS * 2 / 1000;
+	double end = gm_now() + gm_scale() * (long_run() ? LONG_MS : SOON_MS) / 1000;
 	pthread_t threads[3];
 
 	race->change = change;
@@ -225,7 +241,7 @@ static void race_run(HMM_META, struct race *race, const struct change *change)
 	ASSERT_EQ(0, pthread_create(&threads[1], NULL, look_main, race));
 	ASSERT_EQ(0, pthread_create(&threads[2], NULL, look_main, race));
 	while ((race->rounds < ROUNDS || race->changes < CHANGES) &&
-	       (gm_now() < end || getenv("GM_LONG"))) {
+	       gm_now() < end) {
 		if (verify(race))
 			race->rounds++;
 		else
@@ -292,7 +308,7 @@ static bool make_mprotect(struct race *race)
 /* Away and back again */
 static bool make_mremap(struct race *race)
 {
-	size_t off = chance(AREA_PAGES / 16) * 16 * GM_PAGE_SIZE, size = 16 * GM_PAGE_SIZE;
+	size_t off = chance(HOT_PAGES) * GM_PAGE_SIZE, size = 16 * GM_PAGE_SIZE;
 	char *from = race->area + off, *to = race->spare + off;
 
 	if (mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
