@@ -25,8 +25,8 @@
  *
  * How many pages are faulted before the walk looks again: one to begin with, because one
  * fault may bring more than its page (a huge page, a large folio, the pages around in the
- * page cache). When a round has brought exactly the pages it faulted, the next one may be
- * eight times as long. See hmm_next_batch().
+ * page cache). If what is missing then is exactly what comes next on the list, the next
+ * round is eight times as long; if not, it is one page again.
  *
  * Locks: the caller holds the mmap lock, for reading at least (or nobody does:
  * hmm_range_fault_unlocked_timeout() takes it). Under it one page table lock, or the
@@ -43,9 +43,6 @@
 
 #include "hmm_internal.h"
 #include "mmu_notifier_internal.h"
-
-/* Faults between two looks at the page table, at most. */
-#define HMM_BATCH_MAX	PTRS_PER_PTE
 
 /*
  * Faults one page. Returns 0 if it is worth looking again; -EAGAIN if that is so, but the
@@ -71,12 +68,10 @@ static unsigned int hmm_round(struct hmm_walk *walk)
 {
 	const struct hmm_todo *todo = &walk->todo;
 
-	if (walk->listed == hmm_todo_base(todo)) {
-		if (walk->left == walk->done + todo->nr)
-			walk->batch = min(8 * walk->batch, HMM_BATCH_MAX);
-		else
-			walk->batch = 1;
-	}
+	if (walk->expected == todo->start)
+		walk->batch = min(HMM_BATCH_STEP * walk->batch, PTRS_PER_PTE);
+	else if (walk->expected)
+		walk->batch = 1;
 	return todo->huge ? 1 : walk->batch;
 }
 
@@ -102,26 +97,25 @@ static bool hmm_todo_is_write(const struct hmm_todo *todo, unsigned long addr)
 static int hmm_fault_listed(struct hmm_walk *walk, unsigned int flags)
 {
 	const struct hmm_todo *todo = &walk->todo;
-	unsigned int write, round = hmm_round(walk);
-	unsigned long addr;
+	unsigned int write, left = hmm_round(walk);
+	unsigned long addr = todo->start;
 	int ret;
 
-	walk->listed = hmm_todo_base(todo);
-	walk->left = todo->nr;
-	walk->done = 0;
-	for (addr = todo->start; addr < todo->end;
-	     addr = hmm_todo_next(todo, addr + PAGE_SIZE)) {
+	walk->expected = 0;
+	do {
 		write = hmm_todo_is_write(todo, addr) ? FAULT_FLAG_WRITE : 0;
 		ret = hmm_fault_page(todo->vma, addr, flags | write);
-		if (ret && ret != -EAGAIN && walk->done)
-			break;	/* Outputs up to this page first; then it will fail again. */
+		if (ret && ret != -EAGAIN && addr != todo->start)
+			return 0;	/* Outputs up to this page first; then it will fail again. */
 		if (ret)
 			return ret;
-		if (++walk->done == round)
-			break;
+		addr = hmm_todo_next(todo, addr + PAGE_SIZE);
 		/* It was for the page whose fault has dropped the mmap lock. */
 		flags &= ~FAULT_FLAG_TRIED;
-	}
+	} while (--left && addr < todo->end);
+
+	if (addr < todo->end)
+		walk->expected = addr;
 	return 0;
 }
 
@@ -160,11 +154,10 @@ static void hmm_walk_init(struct hmm_walk *walk, struct hmm_range *range)
 {
 	walk->range = range;
 	walk->resume = range->start;
-	walk->default_req = range->default_flags;
+	walk->default_req = range->default_flags & (HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE);
 	walk->req_mask = range->pfn_flags_mask & (HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE);
 	walk->batch = 1;
-	walk->done = 0;
-	walk->listed = ULONG_MAX;
+	walk->expected = 0;
 }
 
 /**
@@ -230,7 +223,7 @@ static int hmm_walk_unlocked(struct hmm_walk *walk, unsigned long deadline)
 			return -EBUSY;
 		flags |= FAULT_FLAG_TRIED;
 		walk->batch = 1;
-		walk->listed = ULONG_MAX;
+		walk->expected = 0;
 	}
 }
 

@@ -212,13 +212,14 @@ static bool hmm_dma_map_run(struct device *dev, struct hmm_dma_map *map,
 
 	map->dma_list[idx] = addr;
 	map->state[idx] = state | order;
-	memset(map->state + idx + 1, HMM_DMA_TAIL, (1UL << order) - 1);
+	if (order)
+		memset(map->state + idx + 1, HMM_DMA_TAIL, (1UL << order) - 1);
 	return true;
 }
 
 static bool hmm_dma_is_free(const struct hmm_dma_map *map, size_t idx, size_t nr)
 {
-	return !memchr_inv(map->state + idx, 0, nr);
+	return nr == 1 ? !map->state[idx] : !memchr_inv(map->state + idx, 0, nr);
 }
 
 static dma_addr_t hmm_dma_refuse(struct device *dev, const struct hmm_dma_map *map,

@@ -11,6 +11,9 @@
 /* hmm_walk_ops end a walk with this when hmm_walk.todo says what to fault. */
 #define HMM_WALK_FAULT	1
 
+/* A round of faults may be so many times as long as the last one. */
+#define HMM_BATCH_STEP	8
+
 /**
  * struct hmm_todo - pages to fault, all below one PMD
  * @vma: theirs
@@ -51,9 +54,7 @@ static inline unsigned long hmm_todo_base(const struct hmm_todo *todo)
  * @req_mask: what counts of an entry's own request
  * @todo: what to fault, from @resume on
  * @batch: so many faults in a round
- * @done: faults of the last round ...
- * @left: ... out of a list of this length ...
- * @listed: ... with this base
+ * @expected: what should be missing first after the last round; 0 if that is not known
  */
 struct hmm_walk {
 	struct hmm_range	*range;
@@ -62,9 +63,7 @@ struct hmm_walk {
 	unsigned long		req_mask;
 	struct hmm_todo		todo;
 	unsigned int		batch;
-	unsigned int		done;
-	unsigned int		left;
-	unsigned long		listed;
+	unsigned long		expected;
 };
 
 enum hmm_need {
@@ -112,6 +111,12 @@ static __always_inline void hmm_fill(unsigned long *pfns, unsigned long nr,
 static __always_inline unsigned long hmm_order_flags(unsigned int order)
 {
 	return (unsigned long)order << HMM_PFN_ORDER_SHIFT;
+}
+
+/* More than the next round can fault? One more, so that it knows what to expect next. */
+static inline bool hmm_todo_is_full(const struct hmm_walk *walk)
+{
+	return walk->todo.nr > HMM_BATCH_STEP * walk->batch;
 }
 
 void hmm_todo_begin(struct hmm_walk *walk, struct vm_area_struct *vma,

@@ -135,16 +135,16 @@ static noinline unsigned long hmm_odd_pte(const struct hmm_walk *walk,
 }
 
 /*
- * How many entries from @ptep on map what follows @pfn in its folio? Each is looked at; the
+ * How many entries from @ptep, which is @pte, on map what follows @pfn in its folio? Each is looked at; the
  * folio only says how far to look.
  */
 static __always_inline unsigned long hmm_pte_run(const struct hmm_pte_kind *kind,
-						 pte_t *ptep, unsigned long pfn,
+						 pte_t *ptep, pte_t pte, unsigned long pfn,
 						 struct page *page, unsigned long max)
 {
 	const u64 step = BIT_ULL(HMM_PTE_SHIFT);
 	struct folio *folio = page_folio(page);
-	u64 expected = pte_val(ptep_get(ptep)) & kind->keep;
+	u64 expected = pte_val(pte) & kind->keep;
 	unsigned long n;
 
 	max = min(max, folio_pfn(folio) + folio_nr_pages(folio) - pfn);
@@ -161,7 +161,7 @@ static __always_inline unsigned long hmm_pte_run(const struct hmm_pte_kind *kind
  * Output for @nr pages of a large folio from @addr on: the largest blocks that are aligned
  * in both address spaces.
  */
-static void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long addr,
+static noinline void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long addr,
 			    unsigned long pfn, unsigned long flags)
 {
 	unsigned long skew = (addr >> PAGE_SHIFT) ^ pfn;
@@ -175,6 +175,17 @@ static void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long
 		n = 1UL << order;
 		hmm_fill(pfns, n, pfn | flags | hmm_order_flags(order), 1);
 	}
+}
+
+/* The same; as a rule it is all of a folio, and one block. */
+static __always_inline void hmm_fill_run(unsigned long *pfns, unsigned long nr,
+					 unsigned long addr, unsigned long pfn,
+					 unsigned long flags)
+{
+	if (likely(is_power_of_2(nr) && !((addr >> PAGE_SHIFT | pfn) & (nr - 1))))
+		hmm_fill(pfns, nr, pfn | flags | hmm_order_flags(__fls(nr)), 1);
+	else
+		hmm_fill_blocks(pfns, nr, addr, pfn, flags);
 }
 
 /*
@@ -215,47 +226,56 @@ static __always_inline int
 __hmm_walk_ptes(struct hmm_walk *walk, struct vm_area_struct *vma, pte_t *ptep,
 		unsigned long addr, unsigned long end, bool snapshot)
 {
-	unsigned long i, n, pfn, out, unmet, nr = (end - addr) >> PAGE_SHIFT;
 	const unsigned long req_mask = walk->req_mask, req = walk->default_req;
 	struct hmm_pte_kind kind = { .pfn = 1 };	/* nothing is like it */
 	unsigned long *pfns = hmm_entry(walk, addr);
+	unsigned long n, pfn, out, unmet;
 	bool listing = false;
 	struct page *page;
 	long fit;
 	pte_t pte;
 
-	for (i = 0; i < nr; i += n) {
+	for (; addr < end; addr += n << PAGE_SHIFT, ptep += n, pfns += n) {
 		n = 1;
-		pte = ptep_get(ptep + i);
+		pte = ptep_get(ptep);
 		if (hmm_pte_is_alike(&kind, pte, &pfn) || hmm_pte_learn(&kind, vma, pte, &pfn)) {
 			out = pfn | kind.flags;
 			page = pfn_to_page(pfn);
 			if (unlikely(PageCompound(page)))
-				n = hmm_pte_run(&kind, ptep + i, pfn, page, nr - i);
+				n = hmm_pte_run(&kind, ptep, pte, pfn, page,
+						(end - addr) >> PAGE_SHIFT);
 		} else {
-			out = hmm_odd_pte(walk, vma, addr + (i << PAGE_SHIFT), pte);
+			out = hmm_odd_pte(walk, vma, addr, pte);
 		}
 
 		fit = n;
-		if (!snapshot) {
-			unmet = ((pfns[i] & req_mask) | req) & ~out;
-			if (unlikely(listing || unmet || (n > 1 && req_mask)))
-				fit = hmm_list_unfit(walk, vma, addr + (i << PAGE_SHIFT), n,
-						     out, &listing);
-		}
-		if (likely(fit == 1 && n == 1)) {
-			pfns[i] = (pfns[i] & HMM_PFN_INOUT_FLAGS) | out;
-		} else if (likely(fit > 0)) {
-			hmm_fill_blocks(pfns + i, fit, addr + (i << PAGE_SHIFT), pfn, kind.flags);
-		} else if (unlikely(fit < 0)) {
-			/* What is listed comes first; then this is met again. */
-			if (listing)
+		unmet = ((*pfns & req_mask) | req) & ~out;
+		if (!snapshot && unlikely(unmet || (n > 1 && req_mask))) {
+			fit = hmm_list_unfit(walk, vma, addr, n, out, &listing);
+			if (unlikely(fit < 0))
 				break;
-			walk->resume = addr + (i << PAGE_SHIFT);
-			return fit;
+			if (hmm_todo_is_full(walk) && listing)
+				break;
+		} else if (!snapshot && unlikely(listing)) {
+			continue;
+		}
+
+		if (likely(n == 1)) {
+			if (likely(fit))
+				*pfns = (*pfns & HMM_PFN_INOUT_FLAGS) | out;
+		} else {
+			hmm_fill_run(pfns, fit, addr, pfn, kind.flags);
 		}
 	}
-	return listing ? HMM_WALK_FAULT : 0;
+	if (snapshot)
+		return 0;
+	/* What is listed comes first; then the error will be met again. */
+	if (listing)
+		return HMM_WALK_FAULT;
+	if (addr == end)
+		return 0;
+	walk->resume = addr;
+	return -EFAULT;
 }
 
 /**

@@ -100,7 +100,8 @@ static int hmm_list_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 
 	end = pmd_addr_end(addr, end);
 	hmm_todo_begin(walk, vma, addr);
-	todo->huge = thp_vma_allowable_order(vma, vma->vm_flags,
+	todo->huge = end - addr > PAGE_SIZE &&
+		     thp_vma_allowable_order(vma, vma->vm_flags,
 					     TVA_IN_PF | TVA_ENFORCE_SYSFS, PMD_ORDER);
 	if (!walk->req_mask) {
 		todo->write = hmm_need(walk, 0, 0) == HMM_NEED_WRITE;
@@ -108,7 +109,7 @@ static int hmm_list_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 		todo->end = end;
 		return HMM_WALK_FAULT;
 	}
-	for (; addr < end; addr += PAGE_SIZE, pfns++) {
+	for (; addr < end && !hmm_todo_is_full(walk); addr += PAGE_SIZE, pfns++) {
 		need = hmm_need(walk, *pfns, 0);
 		if (need)
 			hmm_todo_add(walk, addr, need);

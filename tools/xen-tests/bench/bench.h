@@ -8,8 +8,8 @@
  *   # bench NAME unit=UNIT n=N min=A p50=B p99=C max=D [cut=1]
  *
  * lab/bench.sh collects these lines and compares them as the file targets says.
- * UNIT is ticks (of the TSC: instructions in a lab with ICOUNT=1), ns, bytes or
- * ops/s. cut=1: the longest was cut off, it would have gone on.
+ * UNIT is ticks (of the TSC: instructions in a lab with ICOUNT=1), ticks/kpage (for
+ * 1000 pages), ns, bytes or ops/s. cut=1: the longest was cut off, it would have gone on.
  *
  * In `make test` the programs take few samples; `make bench` sets GM_LONG, for all.
  */
@@ -185,27 +185,31 @@ static inline bool bench_timers_are_exact(void)
 	       res.tv_nsec == 1;
 }
 
-/* Each program brings the module, and takes it away again. */
-static inline int bench_main(int argc, char **argv)
+/* Each program brings its module, and takes it away again. */
+static inline int bench_main(int argc, char **argv, const char *module,
+			     const char *device)
 {
-	bool there = !access(MNB_DEVICE, F_OK);
+	bool there = !access(device, F_OK);
+	char command[64];
 	int ret;
 
 	/* Should it fail, every test says so. */
-	if (!there && system("modprobe mn_bench"))
-		fprintf(stderr, "bench: modprobe mn_bench failed\n");
+	snprintf(command, sizeof(command), "modprobe %s", module);
+	if (!there && system(command))
+		fprintf(stderr, "bench: %s failed\n", command);
 	if (!gm_wait(bench_timers_are_exact(), 10000))
 		fprintf(stderr, "bench: timers are not exact, times will be wrong\n");
 	ret = test_harness_run(argc, argv);
-	if (!there && system("rmmod mn_bench"))
-		fprintf(stderr, "bench: rmmod mn_bench failed\n");
+	snprintf(command, sizeof(command), "rmmod %s", module);
+	if (!there && system(command))
+		fprintf(stderr, "bench: %s failed\n", command);
 	return ret;
 }
 
 #define BENCH_MAIN                                   \
 	int main(int argc, char **argv)              \
 	{                                            \
-		return bench_main(argc, argv);       \
+		return bench_main(argc, argv, "mn_bench", MNB_DEVICE); \
 	}
 
 #endif /* BENCH_H */

@@ -113,6 +113,8 @@ function number(v, unit)
 	}
 	if (unit == "ops/s")
 		return sprintf("%.1f k/s", v / 1e3)
+	if (unit == "ticks/kpage")
+		return sprintf(v < 100000 ? "%.2f instr./page" : "%.0f instr./page", v / 1000)
 	if (unit == "ticks")
 		return sprintf("%d instr.", v)
 	return sprintf("%d %s", v, unit)

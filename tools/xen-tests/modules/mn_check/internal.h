@@ -35,6 +35,7 @@
 #define MN_PIECE 512
 
 struct mn_bench;
+struct hmm_range;
 
 struct mn_sub {
 	struct mmu_interval_notifier notifier;
@@ -53,7 +54,7 @@ struct mn_sub {
 	struct mutex lock; /* what follows */
 	unsigned long first; /* address of the shadow's first page */
 	unsigned long npages; /* 0: no shadow */
-	unsigned long *shadow; /* as hmm_pfns, 0: not valid */
+	unsigned long *shadow; /* as hmm_pfns without an order, 0: not valid */
 	unsigned long nr_events;
 	struct gm_mn_event events[GM_MN_HISTORY];
 };
@@ -106,6 +107,17 @@ void mn_drop(struct mn_sub *sub, unsigned int event, unsigned long start,
 	     unsigned long end);
 unsigned long mn_count_valid(struct mn_sub *sub);
 int mn_run(struct mn_bench *bench, const struct gm_mn_run *arg);
+
+/* compare.c: what the CPU uses, and what is wrong; under the subscription's lock */
+void mn_check_piece(struct mn_sub *sub, unsigned long first, unsigned long n,
+		    unsigned long *cpu);
+void mn_check_order(struct mn_sub *sub, unsigned long i, unsigned long entry);
+void mn_wrong(struct mn_sub *sub, u32 kind, unsigned long i, unsigned long shadow,
+	      unsigned long cpu);
+
+/* unlocked.c, or locked.c if this kernel has no hmm_range_fault_unlocked_timeout() */
+bool mn_has_unlocked(void);
+int mn_range_fault_unlocked(struct hmm_range *range, unsigned int timeout_ms);
 
 /* refused.c */
 int mn_refused_start(struct mn_sub *sub, struct gm_mn_refused *arg);

@@ -211,6 +211,8 @@ static long mn_ioctl(struct file *file, unsigned int cmd, unsigned long value)
 		return mn_unblock(bench);
 	case GM_MN_HAS_TWO_PASS:
 		return !!mn_two_pass_ops();
+	case GM_MN_HAS_UNLOCKED:
+		return mn_has_unlocked();
 	}
 
 	if (_IOC_SIZE(cmd) > sizeof(arg))

@@ -85,6 +85,9 @@ struct gm_mn_run {
 #define GM_MN_PLANT_FORGET_EVENT 0x08 /* one kind of event drops nothing */
 #define GM_MN_PLANT_ASSUME_WRITE 0x10 /* the shadow may always write */
 #define GM_MN_PLANT_OFF_BY_ONE 0x20 /* the last page is not dropped */
+#define GM_MN_PLANT_WRONG_PFN 0x40 /* the shadow names the next page */
+#define GM_MN_PLANT_WRONG_ORDER 0x80 /* blocks are twice as large as they are */
+#define GM_MN_PLANT_NO_FAULT 0x100 /* the reader does not pass its requests on */
 
 /*
  * GM_MN_TUNE: @window_us is slept wherever a planted bug, or a race of the core, has
@@ -108,7 +111,11 @@ enum {
 	GM_MN_STORED, /* valid entries stored */
 	GM_MN_DROPPED, /* valid entries dropped by callbacks */
 	GM_MN_COMPARED, /* valid entries compared with the CPU's */
-	GM_MN_MISMATCHES, /* of these, wrong */
+	GM_MN_MISMATCHES, /* what was wrong, of whatever GM_MN_WRONG_* */
+	GM_MN_BLOCKS, /* blocks that an order tells of compared with the CPU's entries */
+	GM_MN_ANSWERED, /* requests of readers that were found fulfilled */
+	GM_MN_WORDS, /* words read and written through the pfn and through the CPU */
+	GM_MN_UNLOCKED, /* reads with hmm_range_fault_unlocked_timeout() */
 	GM_MN_NONBLOCK, /* callbacks that must not sleep */
 	GM_MN_REFUSED, /* of these, refused */
 	GM_MN_FINISHES, /* second passes */
@@ -121,6 +128,15 @@ enum {
 /* GM_MN_GET_STATS */
 struct gm_mn_stats {
 	__u64 stat[GM_MN_STATS];
+};
+
+/* What is wrong. */
+enum {
+	GM_MN_WRONG_ENTRY, /* not the CPU's page, or writable where the CPU's is not */
+	GM_MN_WRONG_ORDER, /* the CPU does not map a block of that order there */
+	GM_MN_WRONG_ANSWER, /* not as asked for, and no error */
+	GM_MN_WRONG_READ, /* the page has not what the CPU wrote */
+	GM_MN_WRONG_WRITE, /* the CPU does not read what was written to the page */
 };
 
 /* GM_MN_GET_REPORT: one of the first mismatches; ENOENT: there is none. */
@@ -138,6 +154,8 @@ struct gm_mn_event {
 struct gm_mn_report {
 	__u32 nr; /* in: which */
 	__u32 slot;
+	__u32 kind; /* GM_MN_WRONG_* */
+	__u32 pad;
 	__u64 addr;
 	__u64 shadow; /* HMM_PFN_* and page frame number */
 	__u64 cpu;
@@ -197,5 +215,7 @@ struct gm_mn_refused {
 #define GM_MN_REFUSED_START _IOWR('m', 14, struct gm_mn_refused)
 /* Returns 1 if this kernel has two-pass callbacks, otherwise 0. */
 #define GM_MN_HAS_TWO_PASS _IO('m', 15)
+/* The same for hmm_range_fault_unlocked_timeout(). */
+#define GM_MN_HAS_UNLOCKED _IO('m', 16)
 
 #endif /* GM_MN_CHECK_H */
