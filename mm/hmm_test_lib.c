@@ -82,7 +82,7 @@ int ht_test_init(struct kunit *test)
 
 static void ht_unplant(struct ht_ctx *ctx, const struct ht_planted *planted)
 {
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the table */
 	pte_t *ptep = get_locked_pte(ctx->mm, planted->addr, &ptl);
 
 	if (!ptep)
@@ -333,7 +333,7 @@ unsigned long ht_pfn(struct ht_ctx *ctx, unsigned long page)
 void ht_set_pte(struct ht_ctx *ctx, unsigned long page, pte_t pte)
 {
 	unsigned long addr = ht_addr(ctx, page);
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the table */
 	pte_t *ptep = get_locked_pte(ctx->mm, addr, &ptl);
 
 	KUNIT_ASSERT_NOT_NULL(ctx->test, ptep);
@@ -454,6 +454,17 @@ int ht_fault(struct ht_ctx *ctx, unsigned long first, unsigned long nr, unsigned
 /*
  * -- expectations
  */
+
+/* Entries [i, i + nr) are @value; @line is the test's. */
+void ht_expect_at(struct ht_ctx *ctx, unsigned int line, unsigned long i, unsigned long nr,
+		  unsigned long value)
+{
+	unsigned long end = i + nr;
+
+	for (; i < end; i++)
+		KUNIT_EXPECT_EQ_MSG(ctx->test, ctx->pfns[i], value, "entry %lu, line %u", i,
+				    line);
+}
 
 /*
  * Entry @i is valid, has these flags besides and no others, and names the page that holds

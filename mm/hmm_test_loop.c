@@ -77,9 +77,7 @@ static void collided_in_the_call(struct kunit *test)
 	ctx->range.default_flags = HT_R;
 	KUNIT_EXPECT_EQ(test, ht_call(ctx), -EBUSY);
 	for (i = 0; i < 4; i++)
-		KUNIT_EXPECT_TRUE_MSG(test, ctx->pfns[i] == ctx->asked[i] ||
-				      ctx->pfns[i] == (page_to_pfn(ctx->page) |
-						       HMM_PFN_VALID | HMM_PFN_WRITE),
+		KUNIT_EXPECT_TRUE_MSG(test, ctx->pfns[i] == ctx->asked[i] || ctx->pfns[i] == (page_to_pfn(ctx->page) | HMM_PFN_VALID | HMM_PFN_WRITE),
 				      "entry %lu is neither output nor input", i);
 	ht_expect_inputs(ctx, 2, 2);
 	/* What the caller then does */

@@ -30,8 +30,8 @@ struct hc_sub {
 struct hc_bench {
 	struct hc_sub all;
 	bool bound;
-	struct mutex bind;
-	struct mutex lock;
+	struct mutex bind; /* who binds */
+	struct mutex lock; /* pages */
 	unsigned long last_seq;
 };
 

@@ -69,6 +69,7 @@ static int hc_bind(struct hc_bench *bench)
 	if (!bench->bound) {
 		ret = hc_subscribe(&bench->all, bench, current->mm, 0,
 				   ULONG_MAX & PAGE_MASK);
+		/* After the insert, for those who do not take the lock. */
 		smp_store_release(&bench->bound, !ret);
 	}
 	mutex_unlock(&bench->bind);
@@ -115,6 +116,7 @@ static long hc_ioctl(struct file *file, unsigned int cmd, unsigned long value)
 		return hc_has_unlocked();
 	if (cmd == GM_HMM_BIND)
 		return hc_bind(bench);
+	/* Pairs with hc_bind(). */
 	if (!smp_load_acquire(&bench->bound))
 		return -ENXIO;
 	if (cmd == GM_HMM_STALE)
