@@ -203,6 +203,7 @@ static void only_pages_that_are_asked_for_are_faulted(struct kunit *test)
 /* The same in each of several page tables, of which some are missing */
 static void only_pages_that_are_asked_for_are_faulted_in_many_tables(struct kunit *test)
 {
+	const unsigned long rw = HMM_PFN_VALID | HMM_PFN_WRITE;
 	struct ht_ctx *ctx = test->priv;
 	unsigned long i;
 
@@ -217,7 +218,7 @@ static void only_pages_that_are_asked_for_are_faulted_in_many_tables(struct kuni
 		bool there = i % 7 == 3 || i == HT_PMD_PAGES + 1;
 
 		KUNIT_EXPECT_EQ_MSG(test, !pte_none(ht_pte(ctx, i)), there, "page %lu", i);
-		KUNIT_EXPECT_EQ_MSG(test, ctx->pfns[i], there ? ht_pfn(ctx, i) | HMM_PFN_VALID | HMM_PFN_WRITE : 0,
+		KUNIT_EXPECT_EQ_MSG(test, ctx->pfns[i], there ? ht_pfn(ctx, i) | rw : 0,
 				    "entry %lu", i);
 	}
 }
