@@ -105,8 +105,9 @@ static int hmm_fault_listed(struct hmm_walk *walk, unsigned int flags)
 	do {
 		write = hmm_todo_is_write(todo, addr) ? FAULT_FLAG_WRITE : 0;
 		ret = hmm_fault_page(todo->vma, addr, flags | write);
+		/* Outputs up to this page first; then it will fail again. */
 		if (ret && ret != -EAGAIN && addr != todo->start)
-			return 0;	/* Outputs up to this page first; then it will fail again. */
+			return 0;
 		if (ret)
 			return ret;
 		addr = hmm_todo_next(todo, addr + PAGE_SIZE);

@@ -24,6 +24,13 @@
 #define HMM_PTE_SHIFT PAGE_SHIFT
 #endif
 
+/*
+ * Entries that differ in a flag above the frame, too, look as if their frames were far
+ * apart: by 2^39 at least, where the lowest such flag is bit 51 (arm64). Frames above this
+ * are looked at one by one.
+ */
+#define HMM_PTE_NEAR BIT_ULL(38)
+
 /**
  * struct hmm_pte_kind - an entry that has been looked at, and what others are like it
  * @val: the entry
@@ -65,7 +72,7 @@ static noinline bool hmm_pte_learn(struct hmm_pte_kind *kind,
 		kind->keep = ~(pte_val(pte_mkyoung(pte_mkdirty(pte))) ^
 			       pte_val(pte_mkold(pte_clear_soft_dirty(pte_mkclean(pte)))));
 		kind->same = BIT_ULL(HMM_PTE_SHIFT) - 1;
-		kind->max = highest_memmap_pfn;
+		kind->max = min_t(u64, highest_memmap_pfn, HMM_PTE_NEAR);
 	} else {
 		if (!is_zero_pfn(*pfn) || (vma->vm_ops && vma->vm_ops->find_special_page))
 			return false;
@@ -135,8 +142,8 @@ static noinline unsigned long hmm_odd_pte(const struct hmm_walk *walk,
 }
 
 /*
- * How many entries from @ptep, which is @pte, on map what follows @pfn in its folio? Each is looked at; the
- * folio only says how far to look.
+ * How many entries from @ptep on, whose value is @pte, map what follows @pfn in its folio?
+ * Each is looked at; the folio only says how far to look.
  */
 static __always_inline unsigned long hmm_pte_run(const struct hmm_pte_kind *kind,
 						 pte_t *ptep, pte_t pte, unsigned long pfn,
@@ -161,8 +168,9 @@ static __always_inline unsigned long hmm_pte_run(const struct hmm_pte_kind *kind
  * Output for @nr pages of a large folio from @addr on: the largest blocks that are aligned
  * in both address spaces.
  */
-static noinline void hmm_fill_blocks(unsigned long *pfns, unsigned long nr, unsigned long addr,
-			    unsigned long pfn, unsigned long flags)
+static noinline void hmm_fill_blocks(unsigned long *pfns, unsigned long nr,
+				     unsigned long addr, unsigned long pfn,
+				     unsigned long flags)
 {
 	unsigned long skew = (addr >> PAGE_SHIFT) ^ pfn;
 	unsigned int order, most = skew ? __ffs(skew) : BITS_PER_LONG - 1;
