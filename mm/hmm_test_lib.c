@@ -483,8 +483,12 @@ void ht_expect_page(struct ht_ctx *ctx, unsigned long i, unsigned long flags)
 
 	KUNIT_EXPECT_EQ_MSG(ctx->test, entry & HMM_PFN_FLAGS, HMM_PFN_VALID | flags,
 			    "entry %lu", i);
-	if (!(entry & HMM_PFN_VALID) || !pfn_valid(entry & ~HMM_PFN_FLAGS))
+	if (!(entry & HMM_PFN_VALID))
 		return;
+	if (!page_is_ram(entry & ~HMM_PFN_FLAGS)) {
+		KUNIT_FAIL(ctx->test, "entry %lu: %#lx is no memory", i, entry);
+		return;
+	}
 	word = kmap_local_page(hmm_pfn_to_page(entry));
 	value = *word;
 	kunmap_local(word);
