@@ -14,7 +14,7 @@
 
 struct ht_absent_case {
 	const char *name;
-	unsigned long away;	/* a page that is there, so far from what is asked */
+	unsigned long away; /* a page that is there, so far from what is asked */
 };
 
 /* The higher the first table that is missing, the farther away the page next to it. */
@@ -164,7 +164,16 @@ static void zero_page_is_replaced_to_be_written(struct kunit *test)
  * -- requests
  */
 
-static const unsigned long ht_some_requests[] = { 0, HT_R, 0, HT_R, HT_RW, 0, HMM_PFN_REQ_WRITE, 0 };
+static const unsigned long ht_some_requests[] = {
+	0,
+	HT_R,
+	0,
+	HT_R,
+	HT_RW,
+	0,
+	HMM_PFN_REQ_WRITE,
+	0,
+};
 
 /* Next to one that is faulted all others stay as they were. */
 static void only_pages_that_are_asked_for_are_faulted(struct kunit *test)
@@ -194,6 +203,7 @@ static void only_pages_that_are_asked_for_are_faulted(struct kunit *test)
 /* The same in each of several page tables, of which some are missing */
 static void only_pages_that_are_asked_for_are_faulted_in_many_tables(struct kunit *test)
 {
+	const unsigned long rw = HMM_PFN_VALID | HMM_PFN_WRITE;
 	struct ht_ctx *ctx = test->priv;
 	unsigned long i;
 
@@ -208,8 +218,7 @@ static void only_pages_that_are_asked_for_are_faulted_in_many_tables(struct kuni
 		bool there = i % 7 == 3 || i == HT_PMD_PAGES + 1;
 
 		KUNIT_EXPECT_EQ_MSG(test, !pte_none(ht_pte(ctx, i)), there, "page %lu", i);
-		KUNIT_EXPECT_EQ_MSG(test, ctx->pfns[i], there ?
-				    ht_pfn(ctx, i) | HMM_PFN_VALID | HMM_PFN_WRITE : 0,
+		KUNIT_EXPECT_EQ_MSG(test, ctx->pfns[i], there ? ht_pfn(ctx, i) | rw : 0,
 				    "entry %lu", i);
 	}
 }
@@ -219,7 +228,7 @@ struct ht_request_case {
 	unsigned long by_default;
 	unsigned long mask;
 	unsigned long entry;
-	unsigned long expect;	/* flags of an absent page of private memory */
+	unsigned long expect; /* flags of an absent page of private memory */
 };
 
 #define HT_VALID HMM_PFN_VALID
@@ -501,7 +510,7 @@ static void pages_before_the_error_are_outputs(struct kunit *test)
 
 struct ht_bad_case {
 	const char *name;
-	long start;	/* bytes from the base */
+	long start; /* bytes from the base */
 	long end;
 };
 

@@ -24,7 +24,7 @@
 #define HT_LIMIT (20 * HZ)
 
 /* Aligned to everything that a page table has. */
-#define HT_BASE (1UL << 40)
+#define HT_BASE BIT(40)
 
 #define HT_PMD_PAGES (PMD_SIZE / PAGE_SIZE)
 #define HT_PAGES (4 * HT_PMD_PAGES)
@@ -50,6 +50,7 @@ struct ht_planted {
  * @mm: the address space; no process has it
  * @exited: its last user is gone
  * @notifier: a subscription to all of it, or as ht_subscribe() said
+ * @subscribed: @notifier is inserted
  * @calls: of the subscription's callback
  * @base: address of page 0
  * @range: what the core is called with; @notifier_seq of the last call
@@ -66,6 +67,7 @@ struct ht_planted {
  * @planted: entries to be taken out
  * @nr_planted: how many
  * @own: allocated pages, freed at the end
+ * @own_order: their orders
  * @nr_own: how many
  */
 struct ht_ctx {
@@ -151,17 +153,13 @@ static inline unsigned long ht_order(unsigned int order)
 	return (unsigned long)order << HMM_PFN_ORDER_SHIFT;
 }
 
-#define ht_expect(ctx, i, value)						\
-	KUNIT_EXPECT_EQ_MSG((ctx)->test, (ctx)->pfns[i], (value), "entry %lu",	\
-			    (unsigned long)(i))
+void ht_expect_at(struct ht_ctx *ctx, unsigned int line, unsigned long i, unsigned long nr,
+		  unsigned long value);
+
+#define ht_expect(ctx, i, value) ht_expect_at(ctx, __LINE__, i, 1, value)
 
 /* Entries [i, i + nr) are @value. */
-#define ht_expect_all(ctx, i, nr, value) do {					\
-	unsigned long __i;							\
-										\
-	for (__i = (i); __i < (i) + (nr); __i++)				\
-		ht_expect(ctx, __i, value);					\
-} while (0)
+#define ht_expect_all(ctx, i, nr, value) ht_expect_at(ctx, __LINE__, i, nr, value)
 
 void ht_expect_page(struct ht_ctx *ctx, unsigned long i, unsigned long flags);
 void ht_expect_pages(struct ht_ctx *ctx, unsigned long i, unsigned long nr, unsigned long flags);

@@ -23,9 +23,9 @@ static struct ht_device {
 	struct dev_pagemap pgmap;
 	bool mapped;
 	unsigned int next;
-	u64 word[HT_DEVICE_PAGES];	/* the first one of each page */
+	u64 word[HT_DEVICE_PAGES]; /* the first one of each page */
 	atomic_t nr_used;
-	unsigned int returned;		/* pages that a CPU's fault has brought back */
+	unsigned int returned; /* pages that a CPU's fault has brought back */
 } ht_device;
 
 static char ht_owner, ht_other_owner;

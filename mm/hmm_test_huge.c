@@ -13,6 +13,7 @@
 
 #include "hmm_test.h"
 
+#define HT_VALID_W (HMM_PFN_VALID | HMM_PFN_WRITE)
 #define HT_THP ht_order(PMD_SHIFT - PAGE_SHIFT)
 
 /*
@@ -106,14 +107,13 @@ static void huge_zero_page_is_replaced_to_be_written(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ht_fault(ctx, 2, 8, HT_RW), 0);
 	ht_fill(ctx, 2, 8);
 	for (i = 0; i < 8; i++)
-		ht_expect_page(ctx, i, ctx->pfns[i] & ht_order(31) ? HMM_PFN_WRITE | HT_THP :
-								     HMM_PFN_WRITE);
+		ht_expect_page(ctx, i, HMM_PFN_WRITE | (ctx->pfns[i] & HT_THP));
 }
 
 static void huge_page_without_access_is_nothing(struct kunit *test)
 {
 	struct ht_ctx *ctx = test->priv;
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the table */
 	pmd_t *pmd;
 
 	ht_map_thp(ctx, 0, HT_PMD_PAGES);
@@ -134,7 +134,7 @@ static void huge_page_without_access_is_nothing(struct kunit *test)
 static void read_only_huge_page_is_faulted_to_be_written(struct kunit *test)
 {
 	struct ht_ctx *ctx = test->priv;
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the table */
 	pmd_t *pmd;
 
 	ht_map_thp(ctx, 0, HT_PMD_PAGES);
@@ -243,8 +243,7 @@ static void gigabyte_leaf_of_device_memory(struct kunit *test)
 	for (from = 5; from < HT_PUD_PAGES; from += HT_PUD_PAGES / 2 - 9) {
 		ht_snapshot(ctx, from, 10);
 		for (i = 0; i < 10; i++)
-			ht_expect(ctx, i, (HT_LEAF_PFN + from + i) | order | HMM_PFN_VALID |
-					  HMM_PFN_WRITE);
+			ht_expect(ctx, i, (HT_LEAF_PFN + from + i) | order | HT_VALID_W);
 	}
 	ht_set_pud(ctx, 0, pud_wrprotect(pud));
 	KUNIT_EXPECT_EQ(test, ht_fault(ctx, 7, 2, HT_R), 0);
@@ -315,13 +314,12 @@ static void folio_mapped_by_ptes_has_orders(struct kunit *test)
 	ht_snapshot(ctx, c->from, nr);
 	for (i = 0; i < nr; i++) {
 		pte_t pte = ht_pte(ctx, c->from + i);
+		unsigned long flags = pte_write(pte) ? HT_VALID_W : HMM_PFN_VALID;
 
 		if (pte_none(pte))
 			ht_expect(ctx, i, 0UL);
 		else
-			ht_expect(ctx, i, pte_pfn(pte) | HMM_PFN_VALID |
-					  (pte_write(pte) ? HMM_PFN_WRITE : 0) |
-					  ht_order(c->orders[i] - '0'));
+			ht_expect(ctx, i, pte_pfn(pte) | ht_order(c->orders[i] - '0') | flags);
 	}
 	/* A fault finds the same, where nothing is missing. */
 	if (strchr(c->map, '.') || *c->ro)

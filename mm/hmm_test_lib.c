@@ -80,16 +80,28 @@ int ht_test_init(struct kunit *test)
 	return ht_subscribe_bytes(ctx, 0, ULONG_MAX & PAGE_MASK) ? 0 : -ENOMEM;
 }
 
+/*
+ * Where the entry of an address is; the tables are made. No lock: nobody else changes them
+ * meanwhile, and one who looks sees the old entry or the new one.
+ */
+static pte_t *ht_ptep(struct ht_ctx *ctx, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(ctx->mm, addr);
+	p4d_t *p4d = p4d_alloc(ctx->mm, pgd, addr);
+	pud_t *pud = p4d ? pud_alloc(ctx->mm, p4d, addr) : NULL;
+	pmd_t *pmd = pud ? pmd_alloc(ctx->mm, pud, addr) : NULL;
+
+	if (!pmd || pte_alloc(ctx->mm, pmd))
+		return NULL;
+	return pte_offset_kernel(pmd, addr);
+}
+
 static void ht_unplant(struct ht_ctx *ctx, const struct ht_planted *planted)
 {
-	spinlock_t *ptl;
-	pte_t *ptep = get_locked_pte(ctx->mm, planted->addr, &ptl);
+	pte_t *ptep = ht_ptep(ctx, planted->addr);
 
-	if (!ptep)
-		return;
-	if (pte_same(ptep_get(ptep), planted->pte))
+	if (ptep && pte_same(ptep_get(ptep), planted->pte))
 		set_pte_at(ctx->mm, planted->addr, ptep, planted->old);
-	pte_unmap_unlock(ptep, ptl);
 }
 
 /* The last user of the address space goes, as when a process exits. */
@@ -304,16 +316,10 @@ pmd_t *ht_pmdp(struct ht_ctx *ctx, unsigned long page)
 pte_t ht_pte(struct ht_ctx *ctx, unsigned long page)
 {
 	pmd_t *pmd = ht_pmdp(ctx, page);
-	pte_t *ptep, pte = __pte(0);
 
 	if (!pmd || pmd_none(*pmd) || pmd_leaf(*pmd))
-		return pte;
-	ptep = pte_offset_map(pmd, ht_addr(ctx, page));
-	if (ptep) {
-		pte = ptep_get(ptep);
-		pte_unmap(ptep);
-	}
-	return pte;
+		return __pte(0);
+	return ptep_get(pte_offset_kernel(pmd, ht_addr(ctx, page)));
 }
 
 /* Frame of a present page, whatever maps it */
@@ -333,12 +339,10 @@ unsigned long ht_pfn(struct ht_ctx *ctx, unsigned long page)
 void ht_set_pte(struct ht_ctx *ctx, unsigned long page, pte_t pte)
 {
 	unsigned long addr = ht_addr(ctx, page);
-	spinlock_t *ptl;
-	pte_t *ptep = get_locked_pte(ctx->mm, addr, &ptl);
+	pte_t *ptep = ht_ptep(ctx, addr);
 
 	KUNIT_ASSERT_NOT_NULL(ctx->test, ptep);
 	set_pte_at(ctx->mm, addr, ptep, pte);
-	pte_unmap_unlock(ptep, ptl);
 }
 
 /* Until the end of the test, unless a fault replaces it */
@@ -455,6 +459,17 @@ int ht_fault(struct ht_ctx *ctx, unsigned long first, unsigned long nr, unsigned
  * -- expectations
  */
 
+/* Entries [i, i + nr) are @value; @line is the test's. */
+void ht_expect_at(struct ht_ctx *ctx, unsigned int line, unsigned long i, unsigned long nr,
+		  unsigned long value)
+{
+	unsigned long end = i + nr;
+
+	for (; i < end; i++)
+		KUNIT_EXPECT_EQ_MSG(ctx->test, ctx->pfns[i], value, "entry %lu, line %u", i,
+				    line);
+}
+
 /*
  * Entry @i is valid, has these flags besides and no others, and names the page that holds
  * what the CPU has written there.
@@ -468,8 +483,12 @@ void ht_expect_page(struct ht_ctx *ctx, unsigned long i, unsigned long flags)
 
 	KUNIT_EXPECT_EQ_MSG(ctx->test, entry & HMM_PFN_FLAGS, HMM_PFN_VALID | flags,
 			    "entry %lu", i);
-	if (!(entry & HMM_PFN_VALID) || !pfn_valid(entry & ~HMM_PFN_FLAGS))
+	if (!(entry & HMM_PFN_VALID))
 		return;
+	if (!page_is_ram(entry & ~HMM_PFN_FLAGS)) {
+		KUNIT_FAIL(ctx->test, "entry %lu: %#lx is no memory", i, entry);
+		return;
+	}
 	word = kmap_local_page(hmm_pfn_to_page(entry));
 	value = *word;
 	kunmap_local(word);

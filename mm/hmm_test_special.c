@@ -202,7 +202,7 @@ static void page_in_migration_is_waited_for(struct kunit *test)
 
 struct ht_vma_case {
 	const char *name;
-	vm_flags_t flags;	/* of a file's VMA; 0: anonymous memory */
+	vm_flags_t flags; /* of a file's VMA; 0: anonymous memory */
 	unsigned long prot;
 };
 

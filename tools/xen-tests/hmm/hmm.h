@@ -85,6 +85,7 @@ static inline int hmm_take(int fd, const void *start, unsigned int pages, unsign
 		.how = how,
 		.timeout_ms = GM_TIMEOUT_MS,
 		.request = request,
+		.keep = 1,
 	};
 
 	return hmm_ioctl(fd, GM_HMM_TAKE, &arg);

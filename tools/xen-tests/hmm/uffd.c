@@ -78,10 +78,10 @@ static void provide(struct _test_data_uffd *self, uintptr_t addr)
 	self->missing++;
 	if (self->how_to_answer == ANSWER_LATE)
 		gm_sleep_ms(200);
-	ioctl(self->uffd, UFFDIO_COPY, &copy);
-	/* Page 0 comes and page 1 goes, and the other way round: it never ends. */
+	/* Page 1 goes before page 0 comes, and the other way round: it never ends. */
 	if (self->how_to_answer == LOSE_THE_OTHER)
 		madvise(self->area + (n ^ 1) * GM_PAGE_SIZE, GM_PAGE_SIZE, MADV_DONTNEED);
+	ioctl(self->uffd, UFFDIO_COPY, &copy);
 }
 
 static void *handler_main(void *data)

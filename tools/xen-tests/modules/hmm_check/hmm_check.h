@@ -48,7 +48,7 @@ struct gm_hmm_take {
 	__u32 request; /* of all pages */
 	__u32 mask;
 	__u32 retries; /* out */
-	__u32 pad;
+	__u32 keep; /* GM_HMM_STALE will ask about it: collide with everything */
 };
 
 /*
@@ -74,7 +74,7 @@ struct gm_hmm_migrate {
 #define GM_HMM_TAKE _IOWR('h', 2, struct gm_hmm_take)
 #define GM_HMM_ACCESS _IOWR('h', 3, struct gm_hmm_access)
 #define GM_HMM_MIGRATE _IOW('h', 4, struct gm_hmm_migrate)
-/* Has there been a collision since the last GM_HMM_TAKE? */
+/* Has there been a collision since the last GM_HMM_TAKE with keep? */
 #define GM_HMM_STALE _IO('h', 5)
 /* The number of users of the address space; 0: its processes are gone */
 #define GM_HMM_USERS _IO('h', 6)

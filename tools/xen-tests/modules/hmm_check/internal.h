@@ -10,20 +10,34 @@
 #include "hmm_check.h"
 
 /**
+ * struct hc_sub - a subscription of a bench
+ * @notifier: the subscription
+ * @bench: whose it is
+ */
+struct hc_sub {
+	struct mmu_interval_notifier notifier;
+	struct hc_bench *bench;
+};
+
+/**
  * struct hc_bench - a device that mirrors an address space
- * @notifier: a subscription to all of it
- * @bound: it is inserted; set once, under @bind
+ * @all: a subscription to all of it
+ * @bound: @all is inserted; set once, under @bind
  * @bind: see @bound
  * @lock: the "driver lock" of the notifier contract: pages are used under it only
- * @last_seq: of the last GM_HMM_TAKE that succeeded
+ * @last_seq: of the last GM_HMM_TAKE with @keep that succeeded
  */
 struct hc_bench {
-	struct mmu_interval_notifier notifier;
+	struct hc_sub all;
 	bool bound;
-	struct mutex bind;
-	struct mutex lock;
+	struct mutex bind; /* who binds */
+	struct mutex lock; /* pages */
 	unsigned long last_seq;
 };
+
+/* main.c */
+int hc_subscribe(struct hc_sub *sub, struct hc_bench *bench, struct mm_struct *mm,
+		 unsigned long start, unsigned long length);
 
 /* take.c */
 int hc_take(struct hc_bench *bench, struct gm_hmm_take *arg);

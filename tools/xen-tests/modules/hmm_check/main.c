@@ -16,7 +16,7 @@
 static bool hc_invalidate(struct mmu_interval_notifier *notifier,
 			  const struct mmu_notifier_range *range, unsigned long cur_seq)
 {
-	struct hc_bench *bench = container_of(notifier, struct hc_bench, notifier);
+	struct hc_bench *bench = container_of(notifier, struct hc_sub, notifier)->bench;
 
 	if (mmu_notifier_range_blockable(range))
 		mutex_lock(&bench->lock);
@@ -30,6 +30,14 @@ static bool hc_invalidate(struct mmu_interval_notifier *notifier,
 static const struct mmu_interval_notifier_ops hc_notifier_ops = {
 	.invalidate = hc_invalidate,
 };
+
+int hc_subscribe(struct hc_sub *sub, struct hc_bench *bench, struct mm_struct *mm,
+		 unsigned long start, unsigned long length)
+{
+	sub->bench = bench;
+	return mmu_interval_notifier_insert(&sub->notifier, mm, start, length,
+					    &hc_notifier_ops);
+}
 
 static int hc_open(struct inode *inode, struct file *file)
 {
@@ -48,7 +56,7 @@ static int hc_release(struct inode *inode, struct file *file)
 	struct hc_bench *bench = file->private_data;
 
 	if (bench->bound)
-		mmu_interval_notifier_remove(&bench->notifier);
+		mmu_interval_notifier_remove(&bench->all.notifier);
 	kfree(bench);
 	return 0;
 }
@@ -59,8 +67,9 @@ static int hc_bind(struct hc_bench *bench)
 
 	mutex_lock(&bench->bind);
 	if (!bench->bound) {
-		ret = mmu_interval_notifier_insert(&bench->notifier, current->mm, 0,
-						   ULONG_MAX & PAGE_MASK, &hc_notifier_ops);
+		ret = hc_subscribe(&bench->all, bench, current->mm, 0,
+				   ULONG_MAX & PAGE_MASK);
+		/* After the insert, for those who do not take the lock. */
 		smp_store_release(&bench->bound, !ret);
 	}
 	mutex_unlock(&bench->bind);
@@ -72,7 +81,7 @@ static int hc_stale(struct hc_bench *bench)
 	int stale;
 
 	mutex_lock(&bench->lock);
-	stale = mmu_interval_read_retry(&bench->notifier, bench->last_seq);
+	stale = mmu_interval_read_retry(&bench->all.notifier, bench->last_seq);
 	mutex_unlock(&bench->lock);
 	return stale;
 }
@@ -107,12 +116,13 @@ static long hc_ioctl(struct file *file, unsigned int cmd, unsigned long value)
 		return hc_has_unlocked();
 	if (cmd == GM_HMM_BIND)
 		return hc_bind(bench);
+	/* Pairs with hc_bind(). */
 	if (!smp_load_acquire(&bench->bound))
 		return -ENXIO;
 	if (cmd == GM_HMM_STALE)
 		return hc_stale(bench);
 	if (cmd == GM_HMM_USERS)
-		return atomic_read(&bench->notifier.mm->mm_users);
+		return atomic_read(&bench->all.notifier.mm->mm_users);
 
 	if (_IOC_SIZE(cmd) > sizeof(arg))
 		return -ENOTTY;

@@ -74,6 +74,25 @@ static int hc_fault(struct hc_bench *bench, struct hmm_range *range, const unsig
 	return -EBUSY;
 }
 
+/* A subscription to no more than @range, for one request; undone by hc_narrow_end() */
+static int hc_narrow_begin(struct hc_bench *bench, struct hc_sub *sub, struct hmm_range *range)
+{
+	struct mm_struct *mm = bench->all.notifier.mm;
+	int ret;
+
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	ret = hc_subscribe(sub, bench, mm, range->start, range->end - range->start);
+	mmput(mm);
+	range->notifier = &sub->notifier;
+	return ret;
+}
+
+static void hc_narrow_end(struct hc_sub *sub)
+{
+	mmu_interval_notifier_remove(&sub->notifier);
+}
+
 static void hc_decode(struct gm_hmm_entry *entry, unsigned long pfn)
 {
 	entry->flags = (pfn & HMM_PFN_VALID ? GM_HMM_VALID : 0) |
@@ -87,7 +106,7 @@ static int hc_take_entries(struct hc_bench *bench, struct gm_hmm_take *arg,
 			   struct gm_hmm_entry *entries, unsigned long *pfns)
 {
 	struct hmm_range range = {
-		.notifier = &bench->notifier,
+		.notifier = &bench->all.notifier,
 		.start = arg->start,
 		.end = arg->start + arg->pages * PAGE_SIZE,
 		.hmm_pfns = pfns,
@@ -95,16 +114,27 @@ static int hc_take_entries(struct hc_bench *bench, struct gm_hmm_take *arg,
 		.pfn_flags_mask = hc_request(arg->mask),
 	};
 	unsigned long *requests = pfns + arg->pages;
+	struct hc_sub sub;
 	u64 i;
 	int ret;
 
 	for (i = 0; i < arg->pages; i++)
 		requests[i] = hc_request(entries[i].flags);
+	if (!arg->keep) {
+		ret = hc_narrow_begin(bench, &sub, &range);
+		if (ret)
+			return ret;
+	}
 	ret = hc_fault(bench, &range, requests, arg->how, arg->timeout_ms, &arg->retries);
+	if (!ret) {
+		if (arg->keep)
+			bench->last_seq = range.notifier_seq;
+		mutex_unlock(&bench->lock);
+	}
+	if (!arg->keep)
+		hc_narrow_end(&sub);
 	if (ret)
 		return ret;
-	bench->last_seq = range.notifier_seq;
-	mutex_unlock(&bench->lock);
 	for (i = 0; i < arg->pages; i++)
 		hc_decode(&entries[i], pfns[i]);
 	return 0;
@@ -136,12 +166,12 @@ int hc_access(struct hc_bench *bench, struct gm_hmm_access *arg)
 {
 	unsigned long pfn = 0;
 	struct hmm_range range = {
-		.notifier = &bench->notifier,
 		.start = arg->addr & PAGE_MASK,
 		.end = (arg->addr & PAGE_MASK) + PAGE_SIZE,
 		.hmm_pfns = &pfn,
 		.default_flags = hc_request(GM_HMM_VALID | (arg->write ? GM_HMM_WRITE : 0)),
 	};
+	struct hc_sub sub;
 	struct page *page;
 	u64 *word;
 	int ret;
@@ -149,9 +179,12 @@ int hc_access(struct hc_bench *bench, struct gm_hmm_access *arg)
 	if (!IS_ALIGNED(arg->addr, sizeof(*word)) || arg->how == GM_HMM_ONCE ||
 	    arg->how > GM_HMM_UNLOCKED)
 		return -EINVAL;
-	ret = hc_fault(bench, &range, NULL, arg->how, arg->timeout_ms, &arg->retries);
+	ret = hc_narrow_begin(bench, &sub, &range);
 	if (ret)
 		return ret;
+	ret = hc_fault(bench, &range, NULL, arg->how, arg->timeout_ms, &arg->retries);
+	if (ret)
+		goto out;
 
 	/* The driver lock is held. */
 	page = hmm_pfn_to_page(pfn);
@@ -165,7 +198,9 @@ int hc_access(struct hc_bench *bench, struct gm_hmm_access *arg)
 	}
 	kunmap_local(word);
 	mutex_unlock(&bench->lock);
-	return 0;
+out:
+	hc_narrow_end(&sub);
+	return ret;
 }
 
 /* Nothing is migrated: there is nowhere to go. */
