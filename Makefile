@@ -42,10 +42,10 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine $(if $(of_arch),,selftests) ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL=]
+test: machine $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh
 
-test-all: machine selftests ## also the long ones; hours; goes on where it was interrupted
+test-all: machine selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
 	@$(lab)/test-all.sh
 
 ##@ Working on it
@@ -130,7 +130,7 @@ help: ## this list
 	@printf '\n%s\n' 'Variables'
 	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default) or stock: the packaged kernel without the overlay' \
-		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab); arm64 only when named, and by test-all" \
+		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, grants, lifecycle, clients, kunit, notifier, bench, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
