@@ -24,6 +24,12 @@ ICOUNT ?=
 ROUNDS ?= 3
 export KERNEL LAB SUITE TEST ICOUNT ROUNDS
 
+# The processor of the lab's machine: x86, or what the lab's file says. What is made for
+# another one than x86 has a name of its own in build/.
+lab_arch := $(if $(LAB),$(shell sed -n 's/^LAB_ARCH=//p' configs/lab/$(firstword $(LAB)).conf 2>/dev/null))
+export GM_ARCH := $(or $(lab_arch),x86)
+of_arch := $(if $(filter-out x86,$(GM_ARCH)),-$(GM_ARCH))
+
 # Every QEMU ends when this make does, whatever kills it (see labrun.c).
 export GM_OWNER := $(shell echo $$PPID)
 
@@ -36,10 +42,10 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine selftests ## all tests, on every lab  [SUITE= TEST= LAB= KERNEL=]
+test: machine $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh
 
-test-all: machine selftests ## also the long ones; hours; goes on where it was interrupted
+test-all: machine selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
 	@$(lab)/test-all.sh
 
 ##@ Working on it
@@ -59,7 +65,7 @@ kernel: source ## build the kernel of the lab  [KERNEL=ours|stock]
 	@$(lab)/kernel.sh
 
 modules: testmodules ## the same, and list the modules that were built
-	@find build/modules/$(KERNEL) -name '*.ko'
+	@find build/modules/$(KERNEL)$(of_arch) -name '*.ko'
 
 # KSRC: a Linux 6.12 tree of the user's own
 overlay: ## lay our files over a kernel tree  [KSRC=/path/to/linux-6.12]
@@ -70,10 +76,11 @@ else
 	@$(lab)/overlay.sh
 endif
 
-programs: source ## build the programs that run in the lab
+programs: source $(if $(of_arch),root) ## build the programs that run in the lab
 	@mkdir -p build && exec 9>build/programs.lock && flock 9 && \
 	$(MAKE) --no-print-directory -s -C tools/xen-tests \
-		O=$(CURDIR)/build/tests KTREE=$(cache)/tree/stock
+		O=$(CURDIR)/build/tests$(of_arch) KTREE=$(cache)/tree/stock \
+		$(if $(of_arch),CROSS=aarch64-linux-gnu- SDK=../../build/root$(of_arch)/sdk)
 
 check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model
 	@$(lab)/setup.sh check

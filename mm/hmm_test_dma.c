@@ -4,6 +4,7 @@
  * counts is the address that the DMA layer gives, which without an IOMMU is the page's.
  */
 #include <kunit/device.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/hmm-dma.h>
 #include <linux/sizes.h>
@@ -19,16 +20,40 @@ struct ht_dma {
 	struct hmm_dma_map map;
 };
 
-/* A device that reaches addresses of so many bits, and a map of pages [0, nr) */
+/* On arm64 a device is coherent with the CPU's caches only if the firmware says so. */
+#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
+static void ht_set_coherent(struct device *dev, bool coherent)
+{
+	dev->dma_coherent = coherent;
+}
+#else
+static void ht_set_coherent(struct device *dev, bool coherent)
+{
+}
+#endif
+
+/* A coherent device that reaches addresses of so many bits */
+static struct device *ht_dma_device(struct kunit *test, unsigned int bits)
+{
+	struct device *dev = kunit_device_register(test, "hmm-dma");
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	ht_set_coherent(dev, true);
+	if (dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(bits))) {
+		KUNIT_ASSERT_LT(test, bits, 64);
+		kunit_skip(test, "no memory here that addresses of %u bits reach", bits);
+	}
+	return dev;
+}
+
+/* Such a device, and a map of pages [0, nr) */
 static struct ht_dma *ht_dma_new(struct kunit *test, unsigned int bits, size_t nr, size_t entry)
 {
 	struct ht_dma *dma = kunit_kzalloc(test, sizeof(*dma), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, dma);
 	dma->ctx = test->priv;
-	dma->dev = kunit_device_register(test, "hmm-dma");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dma->dev);
-	KUNIT_ASSERT_EQ(test, dma_coerce_mask_and_coherent(dma->dev, DMA_BIT_MASK(bits)), 0);
+	dma->dev = ht_dma_device(test, bits);
 	KUNIT_ASSERT_EQ(test, hmm_dma_map_alloc(dma->dev, &dma->map, nr, entry), 0);
 	return dma;
 }
@@ -242,11 +267,9 @@ static void page_out_of_reach_is_refused(struct kunit *test)
 
 static void sizes_that_make_no_sense(struct kunit *test)
 {
-	struct device *dev = kunit_device_register(test, "hmm-dma");
+	struct device *dev = ht_dma_device(test, 64);
 	struct hmm_dma_map map;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
-	KUNIT_ASSERT_EQ(test, dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64)), 0);
 	KUNIT_EXPECT_EQ(test, hmm_dma_map_alloc(dev, &map, 0, PAGE_SIZE), -EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_dma_map_alloc(dev, &map, 8, 0), -EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_dma_map_alloc(dev, &map, 8, PAGE_SIZE / 2), -EINVAL);
@@ -257,12 +280,23 @@ static void sizes_that_make_no_sense(struct kunit *test)
 	hmm_dma_map_free(dev, &map);
 }
 
-static void device_without_a_mask_is_refused(struct kunit *test)
+static void incoherent_device_is_refused(struct kunit *test)
 {
-	struct device *dev = kunit_device_register(test, "hmm-dma");
+	struct device *dev = ht_dma_device(test, 64);
 	struct hmm_dma_map map;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	ht_set_coherent(dev, false);
+	if (dev_is_dma_coherent(dev))
+		kunit_skip(test, "all devices are coherent on this architecture");
+	KUNIT_EXPECT_EQ(test, hmm_dma_map_alloc(dev, &map, 8, PAGE_SIZE), -EOPNOTSUPP);
+	hmm_dma_map_free(dev, &map);
+}
+
+static void device_without_a_mask_is_refused(struct kunit *test)
+{
+	struct device *dev = ht_dma_device(test, 64);
+	struct hmm_dma_map map;
+
 	dev->dma_mask = NULL;
 	KUNIT_EXPECT_EQ(test, hmm_dma_map_alloc(dev, &map, 8, PAGE_SIZE), -EOPNOTSUPP);
 	hmm_dma_map_free(dev, &map);
@@ -278,6 +312,7 @@ static struct kunit_case ht_dma_cases[] = {
 	KUNIT_CASE(free_unmaps_what_is_left),
 	KUNIT_CASE(page_out_of_reach_is_refused),
 	KUNIT_CASE(sizes_that_make_no_sense),
+	KUNIT_CASE(incoherent_device_is_refused),
 	KUNIT_CASE(device_without_a_mask_is_refused),
 	{}
 };

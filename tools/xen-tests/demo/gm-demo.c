@@ -119,18 +119,20 @@ static void show_driver(void)
 
 static struct gm_guest *create_guest(void)
 {
+	const char *kind = getenv("GM_GRANTER") ?: "pv";
 	struct gm_guest *g;
 	char out[1024];
 	int ret;
 
 	begin();
-	ret = gm_xl(out, sizeof(out), "create /gm/xl/pv.cfg 'name=\"" GUEST "\"'");
+	ret = gm_xl(out, sizeof(out), "create /gm/xl/%s.cfg 'name=\"" GUEST "\"'",
+		    kind);
 	if (ret)
 		failed("xl create ended with %d: %s", ret, out);
 	guest_created = true;
 	if (gm_xl(out, sizeof(out), "domid " GUEST))
 		failed("xl domid: %s", out);
-	did("xl", "create: PV guest '" GUEST "', domain %d", atoi(out));
+	did("xl", "create: guest '" GUEST "' (%s), domain %d", kind, atoi(out));
 
 	begin();
 	g = gm_guest_open(strtoul(out, NULL, 10));

@@ -16,9 +16,12 @@ mode=$1 lab=$2
 conf=$GM_TOP/configs/lab/$lab.conf
 [ -e "$conf" ] ||
 	die "there is no lab '$lab'; labs: $(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')"
+LAB_ARCH=x86
 # shellcheck source=/dev/null
 . "$conf"
 
+[ "$LAB_ARCH" = "$GM_ARCH" ] ||
+	die "lab '$lab' is a machine with another processor ($LAB_ARCH): make ... LAB=$lab, and no other lab with it"
 [ -n "$LAB_XEN" ] || [ "$mode" != run ] ||
 	die "lab '$lab' has no Xen, and the main job is about grants: take another"
 
@@ -42,6 +45,7 @@ make_job()
 		quote GM_MODE "$mode"
 		quote GM_LAB "$lab"
 		quote GM_MAPPER "$LAB_MAPPER"
+		quote GM_GRANTER "${LAB_GRANTER:-pv}"
 		quote GM_SUITES "$suites"
 		quote GM_TEST "${TEST:-}"
 		quote GM_KERNEL "$GM_KERNEL"
@@ -53,7 +57,7 @@ make_job()
 	case " $suites" in
 	*selftests*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
 	esac
-	cat "$GM_BUILD/root/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL.cpio" \
+	cat "$GM_BUILD/root$GM_OF_ARCH/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL$GM_OF_ARCH.cpio" \
 		${more[@]+"${more[@]}"} "$log/job.cpio" >"$log/initrd"
 	rm -rf "$dir" "$log/job.cpio"
 }
@@ -85,8 +89,17 @@ if [ -n "${ICOUNT:-}" ]; then
 	LAB_LINUX="${LAB_LINUX:-} nokaslr norandmaps"
 fi
 
-kernel=kernel/$GM_KERNEL/vmlinux
-if [ -n "$LAB_XEN" ]; then
+kernel=kernel/$GM_KERNEL$GM_OF_ARCH/vmlinux
+qemu=(qemu-system-x86_64)
+if [ "$GM_ARCH" = arm64 ]; then
+	# Xen finds dom0's kernel and initial ram disk at these addresses (memory begins at
+	# 0x40000000); the results channel is virtio's, as the only serial port is Xen's.
+	qemu=(qemu-system-aarch64 -machine "virt,virtualization=on,gic-version=3")
+	boot=(-kernel root-arm64/xen -append "$LAB_XEN"
+		-device "guest-loader,addr=0x49000000,kernel=$kernel,bootargs=${LAB_DOM0//,/,,}"
+		-device "guest-loader,addr=0x50000000,initrd=$log/initrd"
+		-device virtio-serial-device -device "virtconsole,chardev=gm")
+elif [ -n "$LAB_XEN" ]; then
 	boot=(-kernel root/xen -append "$LAB_XEN"
 		-initrd "$kernel ${LAB_DOM0//,/,,},$log/initrd")
 else
@@ -104,6 +117,6 @@ exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--console "$log/console.log" --log "$log" --results "$results" \
 	--benign "$GM_TOP/configs/lab/benign.txt" \
 	--silence "${LAB_SILENCE:-180}" --total "$total" -- \
-	qemu-system-x86_64 "${accel[@]}" -cpu "$LAB_CPU" \
+	"${qemu[@]}" "${accel[@]}" -cpu "$LAB_CPU" \
 	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
 	-net none "${console[@]}" "${boot[@]}"

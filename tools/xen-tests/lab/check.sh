@@ -105,8 +105,9 @@ kbuild()
 
 prepare_kernel()
 {
-	local fragments=("$GM_TOP"/configs/kernel/{base,mm,xen,test,ours}.config)
+	local fragments
 
+	mapfile -t fragments < <(fragments_of base mm xen test ours)
 	"$GM_SCRIPTS/overlay.sh" "$ours" >/dev/null || return
 	mkdir -p "$obj"
 	if [ "$(cat "$obj/.grantmirror-config" 2>/dev/null)" != "$(sum_of "${fragments[@]}")" ]; then

@@ -22,6 +22,24 @@ GM_BUILD=$GM_TOP/build
 GM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/grantmirror
 GM_KERNEL=${KERNEL:-ours}
 GM_FLAVOR=${FLAVOR:-fast}
+# The processor of the lab's machine, x86 or arm64: the lab decides (LAB_ARCH in its
+# file of configs/lab, read by the Makefile). What is made for another one than x86 has
+# a name of its own in both places.
+GM_ARCH=${GM_ARCH:-x86}
+case $GM_ARCH in
+x86)	GM_OF_ARCH=''
+	GM_DEBIAN_ARCH=amd64
+	GM_LIB=lib/x86_64-linux-gnu
+	GM_LOADER=lib64/ld-linux-x86-64.so.2
+	GM_CROSS='' ;;
+arm64)	GM_OF_ARCH=-arm64
+	GM_DEBIAN_ARCH=arm64
+	GM_LIB=lib/aarch64-linux-gnu
+	GM_LOADER=lib/ld-linux-aarch64.so.1
+	GM_CROSS=aarch64-linux-gnu- ;;
+*)	printf 'error: GM_ARCH=%s: there are x86 and arm64\n' "$GM_ARCH" >&2
+	exit 1 ;;
+esac
 # The kernel this overlay is written against; any point release will do.
 GM_KVERSION=6.12
 GM_XEN_VERSION=4.17
@@ -74,6 +92,20 @@ kernel_release()
 {
 	sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p' "$1/Makefile" | head -n 3 |
 		paste -sd .
+}
+
+# fragments_of NAME...: the files configs/kernel/NAME.config, each followed by what it
+# says for $GM_ARCH alone
+fragments_of()
+{
+	local name file
+
+	for name; do
+		for file in "$name" "$name-$GM_ARCH"; do
+			file=$GM_TOP/configs/kernel/$file.config
+			[ ! -e "$file" ] || printf '%s\n' "$file"
+		done
+	done
 }
 
 # What our own make hands down is not meant for a make that a script runs.

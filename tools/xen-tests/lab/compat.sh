@@ -17,7 +17,8 @@
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/kbuild.sh"
 
-fragments=("$GM_TOP"/configs/kernel/{base,mm,xen,test,compat}.config)
+mapfile -t fragments < <(fragments_of base mm xen test compat)
+mapfile -t base < <(fragments_of base)
 core=(mm/mmu_notifier.o mm/hmm.o)
 case $GM_KERNEL in
 ours)	mapfile -t own < <(cd "$GM_TOP" && printf '%s\n' mm/*.c | sed -n '/_test/!s/\.c$/.o/p')
@@ -197,7 +198,7 @@ check_variant()
 		[[ $option == *=* ]] || option="$option=y"
 		echo "CONFIG_$option"
 	done >"$obj/variant.config"
-	configure "$GM_TOP/configs/kernel/base.config" "$obj/variant.config"
+	configure "${base[@]}" "$obj/variant.config"
 	if [[ $name == on* ]]; then
 		mapfile -t -O ${#targets[@]} targets < <(printf '%s\n' "${core[@]}")
 	elif grep -q '^CONFIG_MMU_NOTIFIER=y' "$obj/.config"; then

@@ -7,61 +7,40 @@
 #      (modules.sh), build/tests (the programs), configs/xl, tools/xen-tests/root
 # Out: build/initrd/<kernel>.cpio: what has to follow the dom0 root in the
 #      initial ram disk; boot.sh adds the job of a run.
+# With GM_ARCH=arm64 all that build/ names here has -arm64 at its end.
 #
 # Appended archives are the cheap way: the kernel unpacks any number of them, so
 # nothing of the 40 MB root is packed again for a changed test program.
 
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/libraries.sh"
 
-kernel=$GM_BUILD/kernel/$GM_KERNEL
-modules=$GM_BUILD/modules/$GM_KERNEL/lib/modules
-base=$GM_BUILD/root/tree
-tests=$GM_BUILD/tests
+kernel=$GM_BUILD/kernel/$GM_KERNEL$GM_OF_ARCH
+modules=$GM_BUILD/modules/$GM_KERNEL$GM_OF_ARCH/lib/modules
+base=$GM_BUILD/root$GM_OF_ARCH/tree
+tests=$GM_BUILD/tests$GM_OF_ARCH
 root_files=$GM_TOP/tools/xen-tests/root
-out=$GM_BUILD/initrd/$GM_KERNEL.cpio
-work=$GM_BUILD/initrd/tmp.$GM_KERNEL
-lib=lib/x86_64-linux-gnu
+out=$GM_BUILD/initrd/$GM_KERNEL$GM_OF_ARCH.cpio
+work=$GM_BUILD/initrd/tmp.$GM_KERNEL$GM_OF_ARCH
 
 lock initrd "$GM_BUILD"
 mkdir -p "$GM_BUILD/initrd"
-stamp=$(sum_of "$GM_SCRIPTS/initrd.sh" "$kernel/vmlinux" "$modules" "$tests/bin" "$tests/suites" "$GM_TOP/configs/xl" "$root_files")-$(readlink "$GM_BUILD/root")
+stamp=$(sum_of "$GM_SCRIPTS"/{initrd,libraries}.sh "$kernel/vmlinux" "$modules" "$tests/bin" "$tests/suites" "$GM_TOP/configs/xl" "$root_files")-$(readlink "$GM_BUILD/root$GM_OF_ARCH")
 [ -e "$out" ] && [ "$(cat "$out.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
 fresh_dir "$work"
 
 pack() { (cd "$1" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet); }
-
-# libraries_of DIR WHERE...: put into DIR the shared libraries of all programs
-# under WHERE. The names come from this machine's linker, the files from dom0's packages.
-libraries_of()
-{
-	local dir=$1 name prog
-
-	shift
-	mkdir -p "$dir/$lib" "$dir/lib64"
-	cp "$base/lib64/ld-linux-x86-64.so.2" "$dir/lib64/"
-	find "$@" -type f |
-	while read -r prog; do
-		if file -b "$prog" | grep -q 'dynamically linked'; then
-			ldd "$prog"
-		fi
-	done | sed -n 's/^[[:space:]]*\(lib[^ ]*\) .*/\1/p' | sort -u |
-	while read -r name; do
-		[ -e "$base/$lib/$name" ] ||
-			die "dom0's root has no $name, which a program in build/tests needs"
-		cp -L "$base/$lib/$name" "$dir/$lib/"
-	done
-}
 
 # What every guest has; $1 = directory to fill
 guest_root()
 {
 	mkdir -p "$1"/{bin,sbin,usr,dev,proc/xen,sys,tmp,root,mnt,gm/bin,lib}
 	cp "$base/bin/busybox" "$1/bin/"
-	"$base/bin/busybox" --list-full | while read -r name; do
+	while read -r name; do
 		[ -e "$1/$name" ] && continue
 		mkdir -p "$1/${name%/*}"
 		ln -s /bin/busybox "$1/$name"
-	done
+	done <"$base/../applets"
 	# busybox's own would ask an init for it, and there is none.
 	for name in poweroff reboot; do
 		rm "$1/sbin/$name"
@@ -79,7 +58,7 @@ guest_root()
 	if [ -d "$tests/bin" ]; then
 		cp -a "$tests/bin/." "$1/gm/bin/"
 	fi
-	libraries_of "$1" "$1/gm/bin" "$1/usr/bin"
+	add_libraries "$1" "$base" "$base/$GM_LIB"
 }
 
 say "packing programs and guest root"
@@ -90,7 +69,7 @@ pack "$work/guest" | gzip -1 -n >"$work/dom0/gm/guest/initrd.gz"
 if [ -d "$tests/suites" ]; then
 	cp -a "$tests/suites" "$work/guest/gm/"
 	cp -a "$tests/suites/." "$work/dom0/gm/suites/"
-	libraries_of "$work/guest" "$work/guest/gm/suites"
+	add_libraries "$work/guest" "$base" "$base/$GM_LIB"
 fi
 pack "$work/guest" | gzip -1 -n >"$work/dom0/gm/guest/initrd-driver.gz"
 

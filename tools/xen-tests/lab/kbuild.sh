@@ -14,8 +14,12 @@ kbuild_in()
 	export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true CCACHE_MAXSIZE=5G
 	# Fixed, so that the same source gives the same image.
 	export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=grantmirror KBUILD_BUILD_HOST=lab
-	kmake=(make -C "$tree" O="$obj" -j"$(($(nproc) + 1))" CC="ccache gcc" HOSTCC="ccache gcc")
 	forget_make
+	if [ "$GM_ARCH" != x86 ]; then
+		# In the environment: merge_config.sh calls a make of its own.
+		export ARCH=$GM_ARCH CROSS_COMPILE=$GM_CROSS
+	fi
+	kmake=(make -C "$tree" O="$obj" -j"$(($(nproc) + 1))" CC="ccache ${GM_CROSS}gcc" HOSTCC="ccache gcc")
 }
 
 # configure FRAGMENT...: allnoconfig with these. A symbol that does not end up as we

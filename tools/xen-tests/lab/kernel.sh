@@ -2,24 +2,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # kernel.sh: build the kernel ($KERNEL: ours or stock) and put what boots into
-# build/kernel/$KERNEL: vmlinux (an uncompressed, stripped ELF file, which Xen and
-# libxl take as it is) and modules/.
+# build/kernel/$KERNEL: vmlinux (uncompressed, as Xen and libxl take it: a stripped ELF
+# file; for arm64 the Image) and modules/.
 
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/kbuild.sh"
 
 tree=$GM_CACHE/tree/$GM_KERNEL
-obj=$tree/build-$GM_FLAVOR
-out=$GM_BUILD/kernel/$GM_KERNEL
-fragments=("$GM_TOP"/configs/kernel/{base,mm,xen,test}.config)
+obj=$tree/build-$GM_FLAVOR$GM_OF_ARCH
+out=$GM_BUILD/kernel/$GM_KERNEL$GM_OF_ARCH
+names=(base mm xen test)
+image=vmlinux
+[ "$GM_ARCH" != arm64 ] || image=Image
 [ "$GM_FLAVOR" = fast ] || die "FLAVOR=$GM_FLAVOR: only 'fast' exists"
 
 case $GM_KERNEL in
 ours)	overlay=("$GM_TOP"/{include,mm,drivers,arch})
-	fragments+=("$GM_TOP/configs/kernel/ours.config") ;;
+	names+=(ours) ;;
 stock)	overlay=() ;;
 *)	die "KERNEL=$GM_KERNEL: there are 'ours' and 'stock'" ;;
 esac
+mapfile -t fragments < <(fragments_of "${names[@]}")
 # One checksum over everything that the result depends on: when it has not
 # changed, kbuild is not even started.
 release=$(kernel_release "$GM_CACHE/tree/stock")
@@ -40,8 +43,8 @@ build()
 		full=1
 		what='all of it; this takes about 7 min on 2 idle cores'
 	fi
-	say "kernel: building Linux $release ($GM_KERNEL): $what"
-	"${kmake[@]}" vmlinux modules 2>&1 </dev/null | progress "$total" 3>"$log" || {
+	say "kernel: building Linux $release ($GM_KERNEL$GM_OF_ARCH): $what"
+	"${kmake[@]}" $image modules 2>&1 </dev/null | progress "$total" 3>"$log" || {
 		echo >&2
 		tail -n 30 "$log" >&2
 		die "the kernel does not build (log: $log)"
@@ -56,10 +59,14 @@ build()
 # checkout may lay its own overlay over the same tree then.
 publish()
 {
-	local tmp=$GM_BUILD/kernel/tmp.$GM_KERNEL
+	local tmp=$GM_BUILD/kernel/tmp.$GM_KERNEL$GM_OF_ARCH
 
 	fresh_dir "$tmp"
-	strip -o "$tmp/vmlinux" "$obj/vmlinux"
+	if [ $image = Image ]; then
+		cp "$obj/arch/arm64/boot/Image" "$tmp/vmlinux"
+	else
+		strip -o "$tmp/vmlinux" "$obj/vmlinux"
+	fi
 	"${kmake[@]}" -s INSTALL_MOD_PATH="$tmp/modules" INSTALL_MOD_STRIP=1 \
 		modules_install >"$obj/install.log" 2>&1 || {
 		cat "$obj/install.log" >&2

@@ -17,11 +17,11 @@
 . "$(dirname "$0")/kbuild.sh"
 
 tree=$GM_CACHE/tree/$GM_KERNEL
-obj=$tree/build-$GM_FLAVOR
-kernel=$GM_BUILD/kernel/$GM_KERNEL
+obj=$tree/build-$GM_FLAVOR$GM_OF_ARCH
+kernel=$GM_BUILD/kernel/$GM_KERNEL$GM_OF_ARCH
 src=$GM_TOP/tools/xen-tests/modules
-work=$GM_CACHE/tree/modules-$GM_KERNEL
-out=$GM_BUILD/modules/$GM_KERNEL
+work=$GM_CACHE/tree/modules-$GM_KERNEL$GM_OF_ARCH
+out=$GM_BUILD/modules/$GM_KERNEL$GM_OF_ARCH
 
 inputs="$(cat "$kernel/inputs") $(sum_of "$src" "$GM_SCRIPTS"/{modules,kbuild}.sh)"
 [ "$(cat "$out/inputs" 2>/dev/null)" = "$inputs" ] && exit 0
@@ -43,7 +43,7 @@ for dir in "$src"/*/; do
 	echo "obj-m += $name/" >>"$work/Kbuild"
 done
 
-tmp=$GM_BUILD/modules/tmp.$GM_KERNEL
+tmp=$GM_BUILD/modules/tmp.$GM_KERNEL$GM_OF_ARCH
 fresh_dir "$tmp"
 cp -a "$kernel/modules/lib" "$tmp/"
 if [ ${#names[@]} -gt 0 ]; then

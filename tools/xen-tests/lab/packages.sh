@@ -19,7 +19,7 @@ rsync              | /usr/bin/rsync                          | lays the overlay 
 kmod               | /sbin/depmod                            | module dependencies
 cpio               | /usr/bin/cpio                           | packs the initial ram disks
 xz-utils           | /usr/bin/xz                             | unpacks the kernel source
-file               | /usr/bin/file                           | finds the programs whose libraries dom0 needs
+binutils           | /usr/bin/readelf                        | finds the libraries that programs in the lab need
 ccache             | /usr/bin/ccache                         | a second kernel build takes a third of the time
 libnuma-dev        | /usr/include/numa.h                     | selftests of the kernel: KSM
 libxen-dev         | /usr/include/xengnttab.h                | the libraries that the test programs use
@@ -42,19 +42,32 @@ GM_BENCH_PACKAGES='
 gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures
 '
 
+# Only a lab with an arm64 processor needs these.
+GM_ARM64_PACKAGES='
+gcc-aarch64-linux-gnu   | /usr/bin/aarch64-linux-gnu-gcc         | compiles the kernel for arm64
+libc6-dev-arm64-cross   | /usr/aarch64-linux-gnu/include/stdio.h | C library headers for arm64
+qemu-system-arm         | /usr/bin/qemu-system-aarch64           | the machine that Xen for arm64 runs on
+'
+
 # In dom0: these, and what they depend on, are downloaded and unpacked, never
 # installed on this machine.
 GM_DOM0_PACKAGES="
-xen-hypervisor-$GM_XEN_VERSION-amd64
+xen-hypervisor-$GM_XEN_VERSION-$GM_DEBIAN_ARCH
 xen-utils-$GM_XEN_VERSION
 xen-utils-common
 xenstore-utils
 busybox-static
 kmod
-qemu-system-xen
+"
+# The device model; or, for another processor, what libxen-dev on this machine is for.
+case $GM_ARCH in
+x86)	GM_DOM0_PACKAGES+="qemu-system-xen
 qemu-system-data
 seabios
-"
+" ;;
+*)	GM_DOM0_PACKAGES+="libxen-dev
+" ;;
+esac
 
 # Dependencies of maintainer scripts and of what the lab leaves out (Python and
 # Perl tools, PAM, udev): named here so that they are not even downloaded.

@@ -4,7 +4,8 @@
 # setup.sh [check|bench]: install the Debian packages that this machine lacks.
 #
 # Each package is probed for by a file of it: when all are there, apt is not even
-# started. With "check" or "bench", what only that target of make needs is installed too.
+# started. With "check" or "bench", what only that target of make needs is installed too;
+# with GM_ARCH=arm64, what a lab with that processor needs.
 
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/packages.sh"
@@ -14,6 +15,7 @@ case ${1:-} in
 check)	list+=$GM_CHECK_PACKAGES ;;
 bench)	list+=$GM_BENCH_PACKAGES ;;
 esac
+[ "$GM_ARCH" != arm64 ] || list+=$GM_ARM64_PACKAGES
 
 missing=()
 reasons=()
@@ -31,7 +33,7 @@ done <<<"$list"
 # nothing can be downloaded.
 have_lists() { compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; }
 need_lists=
-if [ ! -e "$GM_BUILD/root/root.cpio" ] && ! have_lists; then
+if [ ! -e "$GM_BUILD/root$GM_OF_ARCH/root.cpio" ] && ! have_lists; then
 	need_lists=1
 fi
 [ ${#missing[@]} -gt 0 ] || [ -n "$need_lists" ] || exit 0

@@ -35,7 +35,21 @@ if [ "$(cat "$state/inputs" 2>/dev/null)" != "$inputs" ]; then
 fi
 
 # As part of a make of its own: what is there is up to the Makefile.
-make_target() { make --no-print-directory -C "$GM_TOP" "$1" KERNEL="$GM_KERNEL"; }
+make_target() { make --no-print-directory -C "$GM_TOP" "$@" KERNEL="$GM_KERNEL"; }
+
+# test_lab LAB SUITE: a lab with another processor needs everything built for that first.
+test_lab()
+{
+	local LAB_ARCH=x86
+
+	# shellcheck source=/dev/null
+	. "$GM_TOP/configs/lab/$1.conf"
+	if [ "$LAB_ARCH" = "$GM_ARCH" ]; then
+		SUITE=$2 LAB=$1 "$GM_SCRIPTS/test.sh"
+	else
+		make_target test SUITE="$2" LAB="$1"
+	fi
+}
 
 # run_step STEP DIRECTORY: leaves the counts in $counts; fails as the step does
 run_step()
@@ -54,7 +68,7 @@ run_step()
 	runner)
 		SUITE=runner LAB='' "$GM_SCRIPTS/test.sh" | tee "$dir/output" || rc=$? ;;
 	*)
-		SUITE=${step#*/} LAB=$lab "$GM_SCRIPTS/test.sh" | tee "$dir/output" || rc=$?
+		test_lab "$lab" "${step#*/}" | tee "$dir/output" || rc=$?
 		cp "$GM_BUILD/logs/$lab/console.log" "$dir/" 2>/dev/null
 		;;
 	esac

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # test.sh: all suites on all labs, or those that SUITE and LAB name (a suite of
-# LAB_SUITES_LONG only when it is named). The last line is the count, alone; the exit
+# LAB_SUITES_LONG, or a lab with another processor than x86, only when it is named). The last line is the count, alone; the exit
 # status says whether anything failed.
 
 . "$(dirname "$0")/common.sh"
@@ -53,9 +53,11 @@ labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
 for lab in $labs; do
 	conf=$GM_TOP/configs/lab/$lab.conf
 	[ -e "$conf" ] || die "there is no lab '$lab' in configs/lab"
-	LAB_SUITES='' LAB_SUITES_LONG=''
+	LAB_SUITES='' LAB_SUITES_LONG='' LAB_ARCH=x86
 	# shellcheck source=/dev/null
 	. "$conf"
+	# With another processor everything is built anew: only when it is asked for.
+	[ -n "${LAB:-}" ] || [ "$LAB_ARCH" = "$GM_ARCH" ] || continue
 	known+=" $LAB_SUITES $LAB_SUITES_LONG"
 	suites=$(selected "$LAB_SUITES${SUITE:+ $LAB_SUITES_LONG}")
 	[ -n "$suites" ] || continue

@@ -140,7 +140,7 @@ driver_done() { grep -q '^@@ done' "$1" || no_domain "$2"; }
 # The suite in dom0, or wherever the lab says, against a guest that grants.
 run_with_granter()
 {
-	domid=$(start_guest granter pv) || {
+	domid=$(start_guest granter "$GM_GRANTER") || {
 		setup_failed "$1" "the granting guest does not start"
 		return
 	}
@@ -160,7 +160,7 @@ run_with_granter()
 case $GM_MODE in
 run)
 	GM_DRIVER=$(module_info xen-gntdev)
-	export GM_DRIVER GM_KERNEL
+	export GM_DRIVER GM_KERNEL GM_GRANTER
 	exec gm-demo
 	;;
 test)
