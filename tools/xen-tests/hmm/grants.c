@@ -60,12 +60,12 @@ FIXTURE_TEARDOWN(hmm_grants)
 
 #define WRITE_FLAG	(variant->writable ? GM_HMM_WRITE : 0)
 
-/* Entries [first, first + n) are pages of their own, of order 0, as they were granted. */
+/* Entries [first, first + n) are pages of their own, those that back the mapping, of order 0. */
 #define EXPECT_GRANTED(first, n) do {						\
 	for (unsigned int __i = first; __i < (first) + (n); __i++) {		\
 		struct gm_hmm_entry *__e = &self->entries[__i];			\
 										\
-		EXPECT_EQ(GM_HMM_VALID | WRITE_FLAG, __e->flags)		\
+		EXPECT_EQ(GM_HMM_VALID | GM_HMM_SAME | WRITE_FLAG, __e->flags)	\
 			TH_LOG("entry %u", __i);				\
 		EXPECT_EQ(0, __e->order)					\
 			TH_LOG("entry %u", __i);				\
@@ -74,12 +74,18 @@ FIXTURE_TEARDOWN(hmm_grants)
 	}									\
 } while (0)
 
+static int take(int fd, const void *start, unsigned int pages, unsigned int how,
+		unsigned int request, struct gm_hmm_entry *entries)
+{
+	return hmm_take_compared(fd, start, pages, how, request, true, entries);
+}
+
 TEST_F_TIMEOUT(hmm_grants, h1_snapshot, GM_TEST_S)
 {
-	ASSERT_EQ(0, hmm_take(self->fd, self->addr, PAGES, GM_HMM_ONCE, 0, self->entries));
+	ASSERT_EQ(0, take(self->fd, self->addr, PAGES, GM_HMM_ONCE, 0, self->entries));
 	EXPECT_GRANTED(0, PAGES);
 	gm_note("first page frame: %#llx", (unsigned long long)self->entries[0].pfn);
-	ASSERT_EQ(0, hmm_take(self->fd, page_at(self->addr, 3), 2, GM_HMM_ONCE, 0,
+	ASSERT_EQ(0, take(self->fd, page_at(self->addr, 3), 2, GM_HMM_ONCE, 0,
 			      self->entries));
 	EXPECT_GRANTED(0, 2);
 }
@@ -89,10 +95,10 @@ TEST_F_TIMEOUT(hmm_grants, h1_fault, GM_TEST_S)
 	unsigned int how = hmm_how(self->fd);
 	int ret;
 
-	ASSERT_EQ(0, hmm_take(self->fd, self->addr, PAGES, how, ASK_READ, self->entries));
+	ASSERT_EQ(0, take(self->fd, self->addr, PAGES, how, ASK_READ, self->entries));
 	EXPECT_GRANTED(0, PAGES);
 	memset(self->entries, 0, sizeof(self->entries));
-	ret = hmm_take(self->fd, self->addr, PAGES, how, ASK_WRITE, self->entries);
+	ret = take(self->fd, self->addr, PAGES, how, ASK_WRITE, self->entries);
 	if (variant->writable) {
 		EXPECT_EQ(0, ret);
 		EXPECT_GRANTED(0, PAGES);
@@ -151,16 +157,16 @@ TEST_F_TIMEOUT(hmm_grants, h1_between_ordinary_pages, GM_TEST_S)
 		self->addr = NULL;
 		SKIP(return, "this driver does not map the same grants again");
 	}
-	ASSERT_EQ(0, hmm_take(self->fd, area, PAGES + 2, hmm_how(self->fd), ASK_READ,
+	ASSERT_EQ(0, take(self->fd, area, PAGES + 2, hmm_how(self->fd), ASK_READ,
 			      self->entries));
 	EXPECT_GRANTED(1, PAGES);
-	EXPECT_EQ(ASK_WRITE, self->entries[0].flags);
-	EXPECT_EQ(ASK_WRITE, self->entries[PAGES + 1].flags);
+	EXPECT_EQ(ASK_WRITE | GM_HMM_SAME, self->entries[0].flags);
+	EXPECT_EQ(ASK_WRITE | GM_HMM_SAME, self->entries[PAGES + 1].flags);
 }
 
 TEST_F_TIMEOUT(hmm_grants, h1_munmap_collides, GM_TEST_S)
 {
-	ASSERT_EQ(0, hmm_take(self->fd, self->addr, PAGES, GM_HMM_LOOP, 0, self->entries));
+	ASSERT_EQ(0, take(self->fd, self->addr, PAGES, GM_HMM_LOOP, 0, self->entries));
 	EXPECT_EQ(0, hmm_ioctl(self->fd, GM_HMM_STALE, NULL));
 	UNMAP_ALL();
 	EXPECT_EQ(1, hmm_ioctl(self->fd, GM_HMM_STALE, NULL));
@@ -171,15 +177,15 @@ TEST_F_TIMEOUT(hmm_grants, h1_unmapped_part_is_gone, GM_TEST_S)
 {
 	char *addr = self->addr;
 
-	ASSERT_EQ(0, hmm_take(self->fd, addr, PAGES, GM_HMM_LOOP, 0, self->entries));
+	ASSERT_EQ(0, take(self->fd, addr, PAGES, GM_HMM_LOOP, 0, self->entries));
 	ASSERT_EQ(0, munmap(page_at(addr, 4), 4 * GM_PAGE_SIZE));
 	EXPECT_EQ(1, hmm_ioctl(self->fd, GM_HMM_STALE, NULL));
-	EXPECT_EQ(0, hmm_take(self->fd, addr, PAGES, GM_HMM_LOOP, 0, self->entries));
+	EXPECT_EQ(0, take(self->fd, addr, PAGES, GM_HMM_LOOP, 0, self->entries));
 	EXPECT_GRANTED(0, 4);
 	for (unsigned int i = 4; i < 8; i++)
 		EXPECT_EQ(GM_HMM_ERROR, self->entries[i].flags);
 	EXPECT_GRANTED(8, 8);
-	EXPECT_EQ(-EFAULT, hmm_take(self->fd, addr, PAGES, hmm_how(self->fd), ASK_READ,
+	EXPECT_EQ(-EFAULT, take(self->fd, addr, PAGES, hmm_how(self->fd), ASK_READ,
 				    self->entries));
 	/* What is left goes in the teardown. */
 }
@@ -191,7 +197,7 @@ TEST_F_TIMEOUT(hmm_grants, h1_file_is_closed, GM_TEST_S)
 
 	ASSERT_EQ(0, close(self->gntdev));
 	self->gntdev = -1;
-	EXPECT_EQ(0, hmm_take(self->fd, self->addr, PAGES, GM_HMM_LOOP, 0, self->entries));
+	EXPECT_EQ(0, take(self->fd, self->addr, PAGES, GM_HMM_LOOP, 0, self->entries));
 	EXPECT_GRANTED(0, PAGES);
 	EXPECT_EQ(0, hmm_read(self->fd, self->addr, &value));
 	EXPECT_EQ(gm_pattern(SEED_GUEST, 0, 0), value);
@@ -208,7 +214,7 @@ TEST_F_TIMEOUT(hmm_grants, h1_migration_is_refused, GM_TEST_S)
 
 	EXPECT_EQ(-EINVAL, hmm_ioctl(self->fd, GM_HMM_MIGRATE, &arg));
 	EXPECT_PATTERN(self->addr, SEED_GUEST, 0, PAGES);
-	EXPECT_EQ(0, hmm_take(self->fd, self->addr, PAGES, GM_HMM_LOOP, 0, self->entries));
+	EXPECT_EQ(0, take(self->fd, self->addr, PAGES, GM_HMM_LOOP, 0, self->entries));
 	EXPECT_GRANTED(0, PAGES);
 	EXPECT_EQ(0, hmm_read(self->fd, self->addr, &value));
 	EXPECT_EQ(gm_pattern(SEED_GUEST, 0, 0), value);

@@ -75,8 +75,9 @@ static inline unsigned int hmm_how(int fd)
 	return hmm_has_unlocked(fd) ? GM_HMM_UNLOCKED : GM_HMM_LOOP;
 }
 
-static inline int hmm_take(int fd, const void *start, unsigned int pages, unsigned int how,
-			   unsigned int request, struct gm_hmm_entry *entries)
+static inline int hmm_take_compared(int fd, const void *start, unsigned int pages,
+				    unsigned int how, unsigned int request, bool pin,
+				    struct gm_hmm_entry *entries)
 {
 	struct gm_hmm_take arg = {
 		.start = (uintptr_t)start,
@@ -86,9 +87,16 @@ static inline int hmm_take(int fd, const void *start, unsigned int pages, unsign
 		.timeout_ms = GM_TIMEOUT_MS,
 		.request = request,
 		.keep = 1,
+		.pin = pin,
 	};
 
 	return hmm_ioctl(fd, GM_HMM_TAKE, &arg);
+}
+
+static inline int hmm_take(int fd, const void *start, unsigned int pages, unsigned int how,
+			   unsigned int request, struct gm_hmm_entry *entries)
+{
+	return hmm_take_compared(fd, start, pages, how, request, false, entries);
 }
 
 static inline int hmm_access(int fd, const volatile void *addr, unsigned int how, bool write,

@@ -20,6 +20,7 @@
 #define GM_HMM_VALID 0x1 /* request: must be readable */
 #define GM_HMM_WRITE 0x2 /* request: must be writable */
 #define GM_HMM_ERROR 0x4
+#define GM_HMM_SAME 0x8 /* found, with pin: the page that get_user_pages() gives */
 
 struct gm_hmm_entry {
 	__u32 flags;
@@ -49,6 +50,8 @@ struct gm_hmm_take {
 	__u32 mask;
 	__u32 retries; /* out */
 	__u32 keep; /* GM_HMM_STALE will ask about it: collide with everything */
+	__u32 pin; /* compare with the caller's pages, see GM_HMM_SAME */
+	__u32 reserved;
 };
 
 /*

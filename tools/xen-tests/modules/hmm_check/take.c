@@ -102,6 +102,18 @@ static void hc_decode(struct gm_hmm_entry *entry, unsigned long pfn)
 	entry->pfn = pfn & ~HMM_PFN_FLAGS;
 }
 
+/* A second opinion on what the caller has at @addr. */
+static void hc_compare(struct gm_hmm_entry *entry, unsigned long addr)
+{
+	struct page *page;
+
+	if (!(entry->flags & GM_HMM_VALID) || get_user_pages_fast(addr, 1, 0, &page) != 1)
+		return;
+	if (page_to_pfn(page) == entry->pfn)
+		entry->flags |= GM_HMM_SAME;
+	put_page(page);
+}
+
 static int hc_take_entries(struct hc_bench *bench, struct gm_hmm_take *arg,
 			   struct gm_hmm_entry *entries, unsigned long *pfns)
 {
@@ -135,8 +147,11 @@ static int hc_take_entries(struct hc_bench *bench, struct gm_hmm_take *arg,
 		hc_narrow_end(&sub);
 	if (ret)
 		return ret;
-	for (i = 0; i < arg->pages; i++)
+	for (i = 0; i < arg->pages; i++) {
 		hc_decode(&entries[i], pfns[i]);
+		if (arg->pin)
+			hc_compare(&entries[i], arg->start + i * PAGE_SIZE);
+	}
 	return 0;
 }
 
