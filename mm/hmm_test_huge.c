@@ -110,9 +110,9 @@ static void huge_zero_page_is_replaced_to_be_written(struct kunit *test)
 		ht_expect_page(ctx, i, HMM_PFN_WRITE | (ctx->pfns[i] & HT_THP));
 }
 
-static void huge_page_without_access_is_nothing(struct kunit *test)
+/* A huge page at page 0, and its entry changed behind its back: without access, read-only */
+static void ht_map_thp_but(struct ht_ctx *ctx, bool no_access)
 {
-	struct ht_ctx *ctx = test->priv;
 	spinlock_t *ptl; /* of the table */
 	pmd_t *pmd;
 
@@ -121,8 +121,16 @@ static void huge_page_without_access_is_nothing(struct kunit *test)
 	ht_expect_leaf(ctx, 0);
 	pmd = ht_pmdp(ctx, 0);
 	ptl = pmd_lock(ctx->mm, pmd);
-	set_pmd_at(ctx->mm, ht_addr(ctx, 0), pmd, pmd_modify(*pmd, PAGE_NONE));
+	set_pmd_at(ctx->mm, ht_addr(ctx, 0), pmd,
+		   no_access ? pmd_modify(*pmd, PAGE_NONE) : pmd_wrprotect(*pmd));
 	spin_unlock(ptl);
+}
+
+static void huge_page_without_access_is_nothing(struct kunit *test)
+{
+	struct ht_ctx *ctx = test->priv;
+
+	ht_map_thp_but(ctx, true);
 	ht_snapshot(ctx, 1, 10);
 	ht_expect_all(ctx, 0, 10, 0UL);
 	KUNIT_EXPECT_EQ(test, ht_fault(ctx, 1, 10, HT_R), 0);
@@ -134,16 +142,8 @@ static void huge_page_without_access_is_nothing(struct kunit *test)
 static void read_only_huge_page_is_faulted_to_be_written(struct kunit *test)
 {
 	struct ht_ctx *ctx = test->priv;
-	spinlock_t *ptl; /* of the table */
-	pmd_t *pmd;
 
-	ht_map_thp(ctx, 0, HT_PMD_PAGES);
-	ht_fill(ctx, 0, HT_PMD_PAGES);
-	ht_expect_leaf(ctx, 0);
-	pmd = ht_pmdp(ctx, 0);
-	ptl = pmd_lock(ctx->mm, pmd);
-	set_pmd_at(ctx->mm, ht_addr(ctx, 0), pmd, pmd_wrprotect(*pmd));
-	spin_unlock(ptl);
+	ht_map_thp_but(ctx, false);
 	KUNIT_EXPECT_EQ(test, ht_fault(ctx, 1, 10, HT_R), 0);
 	ht_expect_pages(ctx, 0, 10, HT_THP);
 	KUNIT_EXPECT_EQ(test, ht_fault(ctx, 1, 10, HT_RW), 0);

@@ -17,21 +17,23 @@
 #include "hmm_internal.h"
 
 /*
- * The first of @nr entries that needs something where the page table gives @flags for
- * all of them; @nr if none does.
+ * The page table gives [addr, end) the output @out, or with @step 1 frames from there on.
+ * Fills it in up to the first page that needs something. Returns its address, or @end.
  */
-static unsigned long hmm_first_need(const struct hmm_walk *walk,
-				    const unsigned long *pfns, unsigned long nr,
-				    unsigned long flags)
+static unsigned long hmm_fill_fit(const struct hmm_walk *walk, unsigned long addr,
+				  unsigned long end, unsigned long out,
+				  unsigned long step)
 {
-	unsigned long i;
+	unsigned long i = 0, nr = (end - addr) >> PAGE_SHIFT;
+	unsigned long *pfns = hmm_entry(walk, addr);
 
 	if (!walk->req_mask)
-		return hmm_need(walk, 0, flags) ? 0 : nr;
-	for (i = 0; i < nr; i++)
-		if (hmm_need(walk, pfns[i], flags))
-			break;
-	return i;
+		i = hmm_need(walk, 0, out) ? 0 : nr;
+	else
+		while (i < nr && !hmm_need(walk, pfns[i], out))
+			i++;
+	hmm_fill(pfns, i, out, step);
+	return addr + (i << PAGE_SHIFT);
 }
 
 void hmm_todo_begin(struct hmm_walk *walk, struct vm_area_struct *vma,
@@ -82,14 +84,6 @@ void hmm_todo_add(struct hmm_walk *walk, unsigned long addr, enum hmm_need need)
 	todo->nr++;
 }
 
-static int hmm_list_one(struct hmm_walk *walk, struct vm_area_struct *vma,
-			unsigned long addr, enum hmm_need need)
-{
-	hmm_todo_begin(walk, vma, addr);
-	hmm_todo_add(walk, addr, need);
-	return HMM_WALK_FAULT;
-}
-
 /* Nothing is mapped in [addr, end): what is needed below the PMD of the first page? */
 static int hmm_list_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 			    unsigned long addr, unsigned long end)
@@ -121,59 +115,33 @@ static int hmm_list_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 static int hmm_missing(struct hmm_walk *walk, struct vm_area_struct *vma,
 		       unsigned long addr, unsigned long end)
 {
-	unsigned long *pfns = hmm_entry(walk, addr);
-	unsigned long nr = (end - addr) >> PAGE_SHIFT;
-	unsigned long ok = hmm_first_need(walk, pfns, nr, 0);
-
-	hmm_fill(pfns, ok, 0, 0);
-	if (ok == nr)
-		return 0;
-	return hmm_list_missing(walk, vma, addr + (ok << PAGE_SHIFT), end);
+	addr = hmm_fill_fit(walk, addr, end, 0, 0);
+	return addr == end ? 0 : hmm_list_missing(walk, vma, addr, end);
 }
 
 /* Nothing in [addr, end) that a device could be given, and no fault changes that. */
 static int hmm_impossible(struct hmm_walk *walk, unsigned long addr, unsigned long end)
 {
-	unsigned long *pfns = hmm_entry(walk, addr);
-	unsigned long nr = (end - addr) >> PAGE_SHIFT;
-	unsigned long ok = hmm_first_need(walk, pfns, nr, 0);
-
-	hmm_fill(pfns, ok, HMM_PFN_ERROR, 0);
-	if (ok == nr)
+	addr = hmm_fill_fit(walk, addr, end, HMM_PFN_ERROR, 0);
+	if (addr == end)
 		return 0;
-	walk->resume = addr + (ok << PAGE_SHIFT);
+	walk->resume = addr;
 	return -EFAULT;
 }
 
-/* One leaf entry gives [addr, end) frames from @pfn on, with @flags. */
+/* One leaf entry gives [addr, end) the frames from @pfn on, with @flags; or 0: nothing yet. */
 static int hmm_leaf(struct hmm_walk *walk, struct vm_area_struct *vma,
 		    unsigned long addr, unsigned long end, unsigned long pfn,
 		    unsigned long flags)
 {
-	unsigned long *pfns = hmm_entry(walk, addr);
-	unsigned long nr = (end - addr) >> PAGE_SHIFT;
-	unsigned long ok = hmm_first_need(walk, pfns, nr, flags);
-
-	hmm_fill(pfns, ok, pfn | flags, 1);
-	if (ok == nr)
+	addr = hmm_fill_fit(walk, addr, end, pfn | flags, flags ? 1 : 0);
+	if (addr == end)
 		return 0;
 
-	return hmm_list_one(walk, vma, addr + (ok << PAGE_SHIFT),
-			    hmm_need(walk, pfns[ok], flags));
-}
-
-/* As hmm_missing(), where one fault brings all of it: a page of hugetlb. */
-static int hmm_missing_huge(struct hmm_walk *walk, struct vm_area_struct *vma,
-			    unsigned long addr, unsigned long end)
-{
-	unsigned long *pfns = hmm_entry(walk, addr);
-	unsigned long nr = (end - addr) >> PAGE_SHIFT;
-	unsigned long ok = hmm_first_need(walk, pfns, nr, 0);
-
-	hmm_fill(pfns, ok, 0, 0);
-	if (ok == nr)
-		return 0;
-	return hmm_list_one(walk, vma, addr + (ok << PAGE_SHIFT), hmm_need(walk, pfns[ok], 0));
+	/* One fault for all that it maps. */
+	hmm_todo_begin(walk, vma, addr);
+	hmm_todo_add(walk, addr, hmm_need(walk, *hmm_entry(walk, addr), flags));
+	return HMM_WALK_FAULT;
 }
 
 static int hmm_walk_hole(unsigned long addr, unsigned long end,
@@ -185,7 +153,7 @@ static int hmm_walk_hole(unsigned long addr, unsigned long end,
 	if (!mm_walk->vma)
 		return hmm_impossible(walk, addr, end);
 	if (is_vm_hugetlb_page(mm_walk->vma))
-		return hmm_missing_huge(walk, mm_walk->vma, addr, end);
+		return hmm_leaf(walk, mm_walk->vma, addr, end, 0, 0);
 	return hmm_missing(walk, mm_walk->vma, addr, end);
 }
 
@@ -295,7 +263,7 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask, unsigned long addr
 	}
 	if (!pte_present(pte) && hmm_swap_pte(walk, pte) & HMM_PFN_ERROR)
 		return hmm_impossible(walk, addr, end);
-	return hmm_missing_huge(walk, vma, addr, end);
+	return hmm_leaf(walk, vma, addr, end, 0, 0);
 }
 #else
 #define hmm_walk_hugetlb NULL
