@@ -111,8 +111,6 @@ static int hmm_fault_listed(struct hmm_walk *walk, unsigned int flags)
 		if (ret)
 			return ret;
 		addr = hmm_todo_next(todo, addr + PAGE_SIZE);
-		/* It was for the page whose fault has dropped the mmap lock. */
-		flags &= ~FAULT_FLAG_TRIED;
 	} while (--left && addr < todo->end);
 
 	if (addr < todo->end)
@@ -141,6 +139,7 @@ static int hmm_walk_range(struct hmm_walk *walk, unsigned int flags)
 		ret = hmm_fault_listed(walk, flags);
 		if (ret)
 			return ret;
+		/* That was for a round of one, the page whose fault has dropped the lock. */
 		flags &= ~FAULT_FLAG_TRIED;
 		cond_resched();
 	}

@@ -30,7 +30,6 @@
 #include <linux/iommu-dma.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
@@ -44,6 +43,9 @@
 #define HMM_DMA_ORDER	GENMASK(4, 0)
 
 #define HMM_DMA_TAIL	1
+
+/* Nothing is handed over; and what is refused we say ourselves. */
+#define HMM_DMA_ATTRS	(DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN)
 
 /**
  * hmm_dma_map_alloc - prepare a range's entries for DMA
@@ -115,7 +117,6 @@ EXPORT_SYMBOL_GPL(hmm_dma_map_free);
 static bool hmm_dma_bounced(struct device *dev, struct page *page, size_t size,
 			    dma_addr_t addr)
 {
-	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC;
 	dma_addr_t again;
 
 	if (!dma_need_sync(dev, addr) || use_dma_iommu(dev))
@@ -123,24 +124,23 @@ static bool hmm_dma_bounced(struct device *dev, struct page *page, size_t size,
 	if (!get_dma_ops(dev))
 		return true;
 
-	again = dma_map_page_attrs(dev, page, 0, size, DMA_BIDIRECTIONAL, attrs);
+	again = dma_map_page_attrs(dev, page, 0, size, DMA_BIDIRECTIONAL, HMM_DMA_ATTRS);
 	if (dma_mapping_error(dev, again))
 		return true;
-	dma_unmap_page_attrs(dev, again, size, DMA_BIDIRECTIONAL, attrs);
+	dma_unmap_page_attrs(dev, again, size, DMA_BIDIRECTIONAL, HMM_DMA_ATTRS);
 	return again != addr;
 }
 
 /* A DMA address for @page and what follows it, or DMA_MAPPING_ERROR. */
 static dma_addr_t hmm_dma_map_page(struct device *dev, struct page *page, size_t size)
 {
-	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN;
 	dma_addr_t addr;
 
-	addr = dma_map_page_attrs(dev, page, 0, size, DMA_BIDIRECTIONAL, attrs);
+	addr = dma_map_page_attrs(dev, page, 0, size, DMA_BIDIRECTIONAL, HMM_DMA_ATTRS);
 	if (dma_mapping_error(dev, addr))
 		return DMA_MAPPING_ERROR;
 	if (hmm_dma_bounced(dev, page, size, addr)) {
-		dma_unmap_page_attrs(dev, addr, size, DMA_BIDIRECTIONAL, attrs);
+		dma_unmap_page_attrs(dev, addr, size, DMA_BIDIRECTIONAL, HMM_DMA_ATTRS);
 		return DMA_MAPPING_ERROR;
 	}
 	return addr;
@@ -347,7 +347,6 @@ EXPORT_SYMBOL_GPL(hmm_dma_map_block);
  */
 bool hmm_dma_unmap_pfn(struct device *dev, struct hmm_dma_map *map, size_t idx)
 {
-	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC;
 	unsigned int order;
 	size_t i, nr;
 	u8 state;
@@ -361,7 +360,7 @@ bool hmm_dma_unmap_pfn(struct device *dev, struct hmm_dma_map *map, size_t idx)
 	nr = 1UL << order;
 	if (!(state & HMM_DMA_BUS))
 		dma_unmap_page_attrs(dev, map->dma_list[idx], PAGE_SIZE << order,
-				     DMA_BIDIRECTIONAL, attrs);
+				     DMA_BIDIRECTIONAL, HMM_DMA_ATTRS);
 	memset(map->state + idx, 0, nr);
 	for (i = idx; i < idx + nr; i++)
 		if (map->pfn_list[i] & HMM_PFN_INOUT_FLAGS)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What hmm.c (faults, entry points) and hmm_walk.c (page tables) share. */
+/* What hmm.c (faults, entry points), hmm_walk.c (page tables) and hmm_pte.c (PTEs) share. */
 #ifndef _MM_HMM_INTERNAL_H
 #define _MM_HMM_INTERNAL_H
 

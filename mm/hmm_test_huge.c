@@ -366,16 +366,23 @@ static void blocks_are_what_their_order_says(struct kunit *test)
 	}
 }
 
+/* A write fault of @nr pages from @first on, where memory comes 64 KiB at a time */
+static void ht_fault_folios(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
+{
+	unsigned long saved = huge_anon_orders_always;
+
+	WRITE_ONCE(huge_anon_orders_always, BIT(4));
+	KUNIT_EXPECT_EQ(ctx->test, ht_fault(ctx, first, nr, HT_RW), 0);
+	WRITE_ONCE(huge_anon_orders_always, saved);
+}
+
 /* As the kernel makes them: 64 KiB of anonymous memory at a time */
 static void anonymous_large_folio_has_its_order(struct kunit *test)
 {
-	unsigned long saved = huge_anon_orders_always;
 	struct ht_ctx *ctx = test->priv;
 
 	ht_map(ctx, 0, 48, HT_RW_PROT);
-	WRITE_ONCE(huge_anon_orders_always, BIT(4));
-	KUNIT_EXPECT_EQ(test, ht_fault(ctx, 20, 1, HT_RW), 0);
-	WRITE_ONCE(huge_anon_orders_always, saved);
+	ht_fault_folios(ctx, 20, 1);
 	ht_fill(ctx, 16, 16);
 	ht_snapshot(ctx, 8, 32);
 	ht_expect_all(ctx, 0, 8, 0UL);
@@ -394,13 +401,10 @@ static void anonymous_large_folio_has_its_order(struct kunit *test)
 /* One fault brings 16 pages; the others are not faulted once more. */
 static void fault_finds_what_another_has_brought(struct kunit *test)
 {
-	unsigned long saved = huge_anon_orders_always;
 	struct ht_ctx *ctx = test->priv;
 
 	ht_map(ctx, 0, 64, HT_RW_PROT);
-	WRITE_ONCE(huge_anon_orders_always, BIT(4));
-	KUNIT_EXPECT_EQ(test, ht_fault(ctx, 0, 64, HT_RW), 0);
-	WRITE_ONCE(huge_anon_orders_always, saved);
+	ht_fault_folios(ctx, 0, 64);
 	ht_fill(ctx, 0, 64);
 	ht_expect_pages(ctx, 0, 64, HMM_PFN_WRITE | ht_order(4));
 }

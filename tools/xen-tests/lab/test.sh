@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # test.sh: all suites on all labs, or those that SUITE and LAB name (a suite of
-# LAB_SUITES_LONG, or a lab with another processor than x86, only when it is named). The last line is the count, alone; the exit
-# status says whether anything failed.
+# LAB_SUITES_LONG, or a lab with another processor than x86, only when it is named). The
+# last line is the count, alone; the exit status says whether anything failed.
 
 . "$(dirname "$0")/common.sh"
 
