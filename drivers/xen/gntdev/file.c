@@ -6,8 +6,8 @@
  * of the maple tree that is large enough, so that the first map of a file lies at
  * offset 0, as the ABI promises. Offsets are 64 bits wide.
  *
- * A map is in the tree only when all of its grants are mapped. Taking it out of the
- * tree does not end it: VMAs and busy pages keep it (map.c).
+ * A map is in the tree only when all of its grants are mapped, as far as MAP_GRANT_REF
+ * does that. Taking it out of the tree does not end it: VMAs and busy pages keep it (map.c).
  */
 #define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
 
@@ -27,6 +27,9 @@
 
 /* Offsets are bytes in a signed 64-bit file position. */
 #define GNTDEV_MAX_INDEX (LLONG_MAX >> PAGE_SHIFT)
+
+/* 512 bytes of stack. */
+#define REFS_AT_ONCE 64U
 
 static unsigned int limit = 64 * 1024;
 module_param(limit, uint, 0644);
@@ -101,11 +104,11 @@ static int file_remove(struct gntdev_file *file, pgoff_t index,
 static int get_refs(struct gntdev_map *map,
 		    const struct ioctl_gntdev_grant_ref __user *urefs)
 {
-	struct ioctl_gntdev_grant_ref refs[GNTDEV_BATCH];
+	struct ioctl_gntdev_grant_ref refs[REFS_AT_ONCE];
 	unsigned int i, j, n;
 
 	for (i = 0; i < map->count; i += n) {
-		n = min(map->count - i, GNTDEV_BATCH);
+		n = min(map->count - i, REFS_AT_ONCE);
 		if (copy_from_user(refs, urefs + i, n * sizeof(refs[0])))
 			return -EFAULT;
 		for (j = 0; j < n; j++) {
@@ -135,8 +138,9 @@ static long ioctl_map(struct gntdev_file *file,
 		return PTR_ERR(map);
 
 	err = get_refs(map, arg->refs);
-	if (!err)
-		err = gntdev_map_kernel(map, 0, count, true);
+	/* In PV, mmap() maps the grants for the process, and nothing else is needed. */
+	if (!err && !gntdev_pv())
+		err = gntdev_map_kernel(map, 0, count, true, NULL);
 	if (!err)
 		err = file_add(file, map);
 	if (!err && put_user((u64)map->index << PAGE_SHIFT, &arg->index)) {
@@ -290,13 +294,23 @@ static int __init gntdev_init(void)
 	if (!gntdev_wq)
 		return -ENOMEM;
 
+	err = gntdev_map_init();
+	if (err)
+		goto destroy_wq;
+
 	gntdev_stats_init();
 	err = misc_register(&gntdev_miscdev);
 	if (err) {
 		pr_err("cannot register /dev/xen/gntdev: error %d\n", err);
-		gntdev_stats_exit();
-		destroy_workqueue(gntdev_wq);
+		goto exit_map;
 	}
+	return 0;
+
+exit_map:
+	gntdev_stats_exit();
+	gntdev_map_exit();
+destroy_wq:
+	destroy_workqueue(gntdev_wq);
 	return err;
 }
 
@@ -306,6 +320,7 @@ static void __exit gntdev_exit(void)
 	gntdev_stats_exit();
 	/* The last map may have dropped its module reference just now, in work. */
 	destroy_workqueue(gntdev_wq);
+	gntdev_map_exit();
 }
 
 module_init(gntdev_init);

@@ -7,21 +7,18 @@
  *
  *   gntdev_file    one open file: the maps in it, found by file offset
  *   gntdev_map     a run of grants that one MAP_GRANT_REF mapped together
- *   gntdev_grant   one grant of a map: 32 bytes, what unmapping needs
+ *   gntdev_grant   one grant of a map: 24 bytes, what unmapping needs
  *   gntdev_user    the user side of (part of) a map: made by one mmap(), tracked
  *                  by one interval notifier, shared by the VMAs that it may be
- *                  split into
+ *                  split into; says which grants it has claimed
  *
- *   file ---tree---> map[grants...] <--- user <--- VMA, VMA, ...
- *                       grant.user -----> user
+ *   file ---tree---> map[grants...] <--- user[claims...] <--- VMA, VMA, ...
  *
  * A grant has two sides, and the order between them is what this driver is about:
  *
  *   kernel side   the struct page that stands for the granted frame, and its
  *                 mapping: in the linear map (PV) or in the second-level tables
- *                 (auto-translated). Made in MAP_GRANT_REF, where waiting for
- *                 the guest hurts nobody, and once more in mmap() if a munmap()
- *                 has given it back.
+ *                 (auto-translated).
  *   user side     the claim of a VMA, and what the process's page tables say. The
  *                 PTEs are a shadow that invalidations take away and faults bring
  *                 back; the claim ends when the VMA is closed.
@@ -30,16 +27,23 @@
  *   and nobody else holds a reference on its page (I/O in flight, pages pinned or
  *   spliced). A page that is still held waits for itself alone.
  *
+ * Auto-translated, the user's PTEs lead through the kernel side: it is made in
+ * MAP_GRANT_REF, where waiting for the guest hurts nobody, and once more in mmap() if a
+ * munmap() has given it back. In PV, Xen maps the frame for the user alone: the kernel
+ * side is made when somebody wants the page, or when the PTE has to go although the mapping
+ * stays (pv.c), neither of which happens to most backends; and MAP_GRANT_REF asks Xen for
+ * nothing.
+ *
  * Life of one grant
  * =================
  *
  *     MAP_GRANT_REF            mmap                  munmap, exit, kill
- *   o ------------> MAPPED ------------> CLAIMED ------------------------+
+ *   o ------------> IN MAP ------------> CLAIMED ------------------------+
  *                     |  ^                                               |
- *                     |  +----- mmap again, if still mapped ----+        |
- *   UNMAP_GRANT_REF,  |                                         |        |
- *   close()           v                                         |        v
- *                  page free? -- yes --> given back to Xen: o   +----- DROP
+ *                     |  +----- mmap again, if still in its map ---+     |
+ *   UNMAP_GRANT_REF,  |                                            |     |
+ *   close()           v                                            |     v
+ *     no kernel side, or page free? -- yes --> given back to Xen: o +-- DROP
  *                     ^   | no: DROP, looked at again by the map's work  |
  *                     +---+----------------------------------------------+
  *
@@ -48,11 +52,12 @@
  *
  *   mmap_lock (of the process)
  *     gntdev_file.lock          the tree of maps
- *     gntdev_map.lock           kernel side: khandle, page, notification
+ *     gntdev_map.lock           kernel side given back; notification
  *       page table lock         (taken by the mm for us)
- *       gntdev_map.user_lock    user side: grant.user, .uhandle, .flags
+ *       gntdev_map.user_lock    user side: claims, .uhandle, .flags; kernel side made
  *
- * Outer locks stand to the left; locks in one column are not held together. No user
+ * Outer locks stand to the left; locks in one column are not held together, but for the
+ * last: user_lock is taken under a page table lock, never the other way round. No user
  * memory is touched under any of them, and nothing under them waits for a guest, so
  * the mmap lock is never held at a guest's mercy.
  *
@@ -60,12 +65,15 @@
  * it may not sleep. It is held across the hypercall that clears PTEs, because a second
  * invalidation of the same pages may return only when they are clear.
  *
- * grant.user goes from NULL to a user only under both locks of the map, and back
- * to NULL (or, by mremap, to another user) under user_lock alone. Whoever holds
- * gntdev_map.lock and sees NULL may rely on it.
+ * A grant that nobody has claimed is claimed only under both locks of the map. A claim
+ * ends (or, by mremap, goes over to another user) under user_lock alone. Whoever holds
+ * gntdev_map.lock and sees no claim may rely on it. .khandle is set under user_lock,
+ * with either a claim or gntdev_map.lock; it goes back to none under both locks, without
+ * a claim.
  *
  * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
- * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, stats.c.
+ * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, ext.c (newer ioctls), hv.c
+ * (hypercalls), stats.c.
  *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
  */
@@ -87,21 +95,24 @@
 #include <xen/interface/event_channel.h>
 
 /*
- * Operations per hypercall. The arrays live on the stack (the invalidate callback
- * cannot allocate): 32 map operations are 1 KiB. Larger batches of unmaps would
- * gain nothing, Xen itself works and flushes TLBs in steps of 32.
+ * Operations per hypercall: as many as a page table has entries. Where there is no memory
+ * for so many (the invalidate callback must not wait for any), GNTDEV_FEW of them are on
+ * the stack.
  */
-#define GNTDEV_BATCH 32U
-#define GNTDEV_BATCH_BYTES ((unsigned long)GNTDEV_BATCH << PAGE_SHIFT)
+#define GNTDEV_BATCH 512U
+#define GNTDEV_FEW 24U
 
 /* Grants that a loop looks at in one go under user_lock: some microseconds. */
 #define GNTDEV_SCAN 1024U
 
 /* gntdev_grant.flags */
-#define GRANT_READONLY BIT(0) /* granted read-only */
+#define GRANT_READONLY BIT(0) /* kernel side: mapped read-only */
 #define GRANT_DROP BIT(1) /* give the kernel side back when the page is free */
 #define GRANT_LEAKED BIT(2) /* Xen refused to unmap: page must never be reused */
 #define GRANT_NEW BIT(3) /* kernel side mapped by the last gntdev_map_kernel() */
+#define GRANT_CLAIMED BIT(4) /* has a user side */
+#define GRANT_USER_READONLY BIT(5) /* ... one that may not write */
+#define GRANT_ABSENT BIT(6) /* could not be mapped, and the caller can do without */
 
 struct gntdev_user;
 
@@ -113,7 +124,8 @@ struct gntdev_user;
  * @domid: granting domain
  * @flags: GRANT_*
  * @page: stands for the granted frame; constant for the life of the map
- * @user: user side that covers this grant, or NULL
+ *
+ * 24 bytes: there may be hundreds of thousands.
  */
 struct gntdev_grant {
 	grant_ref_t ref;
@@ -122,7 +134,6 @@ struct gntdev_grant {
 	domid_t domid;
 	u16 flags;
 	struct page *page;
-	struct gntdev_user *user;
 };
 
 /**
@@ -145,9 +156,11 @@ struct gntdev_notify {
  * @lock: see the top of this file
  * @user_lock: see the top of this file
  * @armed: @work is queued or running and holds a reference; under @lock
- * @live: grants whose kernel side is mapped, under @lock
+ * @live: grants whose kernel side is mapped; under @user_lock
+ * @claimed: grants that have a user side; under @user_lock
  * @backoff: ms until @work looks at busy pages again; under @lock
  * @notify: under @lock
+ * @ack: eventfd that is told when nothing is mapped any more, or NULL; under @lock
  * @work: gives back grants that were busy
  * @grants: the grants, in file offset order
  */
@@ -159,10 +172,12 @@ struct gntdev_map {
 	spinlock_t user_lock; /* user side */
 	bool armed;
 	unsigned int live;
+	unsigned int claimed;
 	unsigned int backoff;
 	struct gntdev_notify notify;
+	struct eventfd_ctx *ack;
 	struct delayed_work work;
-	struct gntdev_grant grants[] __counted_by(count);
+	struct gntdev_grant *grants;
 };
 
 /**
@@ -174,6 +189,8 @@ struct gntdev_map {
  * @first: index of the first grant
  * @count: grants covered
  * @writable: user PTEs may be made writable
+ * @ptes: grants that have a PTE (PV only); under the map's user_lock
+ * @claims: a bit for each grant covered: it is ours; under the map's user_lock
  */
 struct gntdev_user {
 	struct mmu_interval_notifier notifier;
@@ -182,7 +199,9 @@ struct gntdev_user {
 	unsigned int first;
 	unsigned int count;
 	bool writable;
+	unsigned int ptes;
 	unsigned long start;
+	unsigned long claims[];
 };
 
 /**
@@ -236,6 +255,19 @@ static inline unsigned int gntdev_user_grant(const struct gntdev_user *user,
 	return user->first + ((addr - user->start) >> PAGE_SHIFT);
 }
 
+/* Has @user claimed grant @i of its map? */
+static inline bool gntdev_claimed_by(const struct gntdev_user *user,
+				     unsigned int i)
+{
+	return i - user->first < user->count &&
+	       test_bit(i - user->first, user->claims);
+}
+
+static inline bool gntdev_kernel_mapped(const struct gntdev_grant *grant)
+{
+	return grant->khandle != INVALID_GRANT_HANDLE;
+}
+
 /* file.c */
 struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
 				   unsigned long count);
@@ -245,12 +277,25 @@ struct gntdev_map *gntdev_map_alloc(unsigned int count);
 void gntdev_map_get(struct gntdev_map *map);
 void gntdev_map_put(struct gntdev_map *map);
 int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
-		      unsigned int count, bool may_wait);
+		      unsigned int count, bool may_wait, s16 *status);
 void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
 		     unsigned int count);
 void gntdev_map_release(struct gntdev_map *map, unsigned int first,
 			unsigned int count);
+int gntdev_map_init(void);
+void gntdev_map_exit(void);
+int gntdev_map_probe(const struct gntdev_grant *grant);
+void gntdev_map_kernel_done(struct gntdev_map *map,
+			    const struct gnttab_map_grant_ref *op,
+			    unsigned int i);
+
+/* hv.c */
 int gntdev_errno(s16 status);
+int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
+		  unsigned int n);
+int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
+		    unsigned int n);
+int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n);
 
 /* vma.c */
 int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
@@ -260,7 +305,12 @@ int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
 int gntdev_pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
 		      unsigned long start, unsigned long end);
 void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
-		      unsigned long end);
+		      unsigned long end, bool hold);
+void gntdev_pv_hold(struct gntdev_user *user, unsigned int first,
+		    unsigned int count);
+int gntdev_pv_kernel_side(struct gntdev_map *map, unsigned int i,
+			  bool writable);
+struct page *gntdev_pv_page(struct gntdev_user *user, unsigned long addr);
 #else
 static inline int gntdev_pv_install(struct gntdev_user *user,
 				    struct vm_area_struct *vma,
@@ -270,14 +320,34 @@ static inline int gntdev_pv_install(struct gntdev_user *user,
 }
 
 static inline void gntdev_pv_remove(struct gntdev_user *user,
-				    unsigned long start, unsigned long end)
+				    unsigned long start, unsigned long end,
+				    bool hold)
 {
+}
+
+static inline void gntdev_pv_hold(struct gntdev_user *user, unsigned int first,
+				  unsigned int count)
+{
+}
+
+static inline int gntdev_pv_kernel_side(struct gntdev_map *map, unsigned int i,
+					bool writable)
+{
+	return -ENODEV;
+}
+
+static inline struct page *gntdev_pv_page(struct gntdev_user *user,
+					  unsigned long addr)
+{
+	return NULL;
 }
 #endif
 
 /* notify.c */
 int gntdev_notify_set(struct gntdev_map *map, u64 offset, u32 flags,
 		      evtchn_port_t evtchn);
+void gntdev_notify_released(struct gntdev_map *map, unsigned int first,
+			    unsigned int count);
 bool gntdev_notify_names(struct gntdev_map *map, unsigned int grant);
 void gntdev_notify_clear_byte(struct gntdev_map *map);
 void gntdev_notify_send_event(struct gntdev_map *map);

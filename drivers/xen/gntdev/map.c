@@ -2,9 +2,9 @@
 /*
  * Maps: the kernel side of granted pages, and when it is given back.
  *
- * Hypercalls go out in batches of GNTDEV_BATCH operations that live on the stack;
- * what a grant needs to be unmapped later is in struct gntdev_grant. Every status
- * that Xen returns is looked at; none of them is a reason to BUG().
+ * What a grant needs to be unmapped later is in struct gntdev_grant; operations for
+ * hypercalls are built when they are needed. Every status that Xen returns is looked at;
+ * none of them is a reason to BUG().
  *
  * When may a page be given back?
  * ==============================
@@ -12,10 +12,10 @@
  * When it has no user side and page_count() is 1, our own reference. After that no
  * new reference can appear, in either kind of domain:
  *
- *   PV     The user PTE was cleared (by Xen, in vma.c) and the page table lock taken
- *          once since. GUP takes its reference under that lock, after reading the
- *          PTE: it either did so before, and is counted, or finds no PTE. A fault
- *          cannot bring the PTE back: the VMA is gone.
+ *   PV     The user PTE was cleared under its page table lock (pv.c). GUP takes its
+ *          reference under that lock, after reading the PTE: it either did so before,
+ *          and is counted, or finds no PTE. A fault cannot bring the PTE back: the
+ *          VMA is gone.
  *   other  A user PTE holds a reference of its own, dropped by the mm after the TLB
  *          flush. A count of 1 says that the zap is over.
  *
@@ -26,18 +26,21 @@
  * What if Xen refuses to unmap?
  * =============================
  *
- * That means Xen and this driver disagree about a handle, and the frame may still be
- * reachable through the page. It is reported, counted and leaked: nobody else may
- * ever get that page.
+ * If the hypercall as a whole fails, nothing has happened, and the work tries again.
+ *
+ * If it refuses a single grant, Xen and this driver disagree about a handle, and the frame
+ * may still be reachable through the page. It is reported, counted and leaked: nobody else
+ * may ever get that page.
  */
 #define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
 
+#include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 
-#include <asm/xen/hypercall.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
@@ -45,12 +48,72 @@
 #define BACKOFF_MIN_MS 1
 #define BACKOFF_MAX_MS 64
 
-/* Grants that one hypercall works on. */
+/* Grants of a map up to which they are allocated together with it. */
+#define INLINE_GRANTS 16U
+
+/*
+ * Pages without memory behind them that we keep for the next map, see pages_get(). None
+ * of them takes anything but address space.
+ */
+#define PAGES_KEPT 2048U
+static struct gnttab_page_cache page_cache;
+
+/* Where gntdev_map_probe() copies to. Nobody reads it. */
+static void *probe_byte;
+
+union batch_op {
+	struct gnttab_map_grant_ref map;
+	struct gnttab_unmap_grant_ref unmap;
+};
+
+/* Operations for a hypercall, and the grants that they work on. */
 struct batch {
 	unsigned int n;
-	unsigned int index[GNTDEV_BATCH];
-	struct page *pages[GNTDEV_BATCH];
+	unsigned int size;
+	unsigned int *index;
+	struct page **pages;
+	union {
+		struct gnttab_map_grant_ref *map;
+		struct gnttab_unmap_grant_ref *unmap;
+		void *mem;
+	} ops;
+	void *allocated;
+	/* If there is no memory, or no need for more */
+	union batch_op few_ops[GNTDEV_FEW];
+	struct page *few_pages[GNTDEV_FEW];
+	unsigned int few_index[GNTDEV_FEW];
 };
+
+/* Room for up to @wanted operations: as much as can be had, a few at least. */
+static void batch_init(struct batch *batch, unsigned int wanted)
+{
+	unsigned int size = min(wanted, GNTDEV_BATCH);
+	void *mem = NULL;
+
+	if (size > GNTDEV_FEW)
+		mem = kmalloc(size * (sizeof(union batch_op) +
+				      sizeof(struct page *) +
+				      sizeof(unsigned int)),
+			      GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+	batch->n = 0;
+	batch->allocated = mem;
+	if (mem) {
+		batch->size = size;
+		batch->ops.mem = mem;
+		batch->pages = mem + size * sizeof(union batch_op);
+		batch->index = (void *)(batch->pages + size);
+	} else {
+		batch->size = GNTDEV_FEW;
+		batch->ops.mem = batch->few_ops;
+		batch->pages = batch->few_pages;
+		batch->index = batch->few_index;
+	}
+}
+
+static void batch_exit(struct batch *batch)
+{
+	kfree(batch->allocated);
+}
 
 static void batch_add(struct batch *batch, struct gntdev_map *map,
 		      unsigned int grant)
@@ -60,32 +123,43 @@ static void batch_add(struct batch *batch, struct gntdev_map *map,
 	batch->n++;
 }
 
-/**
- * gntdev_errno() - What a grant table status means to a system call
- * @status: GNTST_*
- *
- * Return: 0 or a negative errno. What the caller or the guest got wrong is -EINVAL.
+static void map_work(struct work_struct *work);
+
+/*
+ * Pages come from a pool of the grant table core, from which a page costs a lock and a
+ * look at the p2m. Those that we have used last are kept at hand.
  */
-int gntdev_errno(s16 status)
+static int pages_get(struct page **pages, unsigned int n)
 {
-	switch (status) {
-	case GNTST_okay:
-		return 0;
-	case GNTST_eagain:
-		return -EAGAIN;
-	case GNTST_no_space:
-	case GNTST_no_device_space:
-		return -ENOSPC;
-	default:
-		return -EINVAL;
+	unsigned int i = 0;
+	int err;
+
+	while (i < n && READ_ONCE(page_cache.num_pages)) {
+		err = gnttab_page_cache_get(&page_cache, &pages[i]);
+		if (err)
+			goto put;
+		i++;
 	}
+	if (i == n)
+		return 0;
+	err = gnttab_alloc_pages(n - i, pages + i);
+	if (!err)
+		return 0;
+put:
+	gnttab_page_cache_put(&page_cache, pages, i);
+	return err;
 }
 
-static void map_work(struct work_struct *work);
+static void pages_put(struct page **pages, unsigned int n)
+{
+	gnttab_page_cache_put(&page_cache, pages, n);
+	if (READ_ONCE(page_cache.num_pages) > PAGES_KEPT)
+		gnttab_page_cache_shrink(&page_cache, PAGES_KEPT / 2);
+}
 
 static void free_pages_of(struct gntdev_map *map)
 {
-	struct page *pages[GNTDEV_BATCH];
+	struct page *pages[GNTDEV_FEW];
 	unsigned int i, n = 0;
 
 	for (i = 0; i < map->count; i++) {
@@ -93,30 +167,22 @@ static void free_pages_of(struct gntdev_map *map)
 
 		if (grant->page && !(grant->flags & GRANT_LEAKED))
 			pages[n++] = grant->page;
-		if (n && (n == GNTDEV_BATCH || i == map->count - 1)) {
-			gnttab_free_pages(n, pages);
+		if (n && (n == GNTDEV_FEW || i == map->count - 1)) {
+			pages_put(pages, n);
 			n = 0;
 		}
 	}
 }
 
-static void map_free(struct gntdev_map *map)
-{
-	free_pages_of(map);
-	kvfree(map);
-	atomic_long_dec(&gntdev_stats.maps);
-	module_put(THIS_MODULE);
-}
-
 static int alloc_pages_of(struct gntdev_map *map)
 {
-	struct page *pages[GNTDEV_BATCH];
+	struct page *pages[GNTDEV_FEW];
 	unsigned int i, j, n;
 	int err;
 
 	for (i = 0; i < map->count; i += n) {
-		n = min(map->count - i, GNTDEV_BATCH);
-		err = gnttab_alloc_pages(n, pages);
+		n = min(map->count - i, GNTDEV_FEW);
+		err = pages_get(pages, n);
 		if (err)
 			return err;
 		for (j = 0; j < n; j++)
@@ -124,6 +190,56 @@ static int alloc_pages_of(struct gntdev_map *map)
 		cond_resched();
 	}
 	return 0;
+}
+
+static bool grants_inline(const struct gntdev_map *map)
+{
+	return map->count <= INLINE_GRANTS;
+}
+
+static size_t grants_size(unsigned int count)
+{
+	return count * sizeof(struct gntdev_grant);
+}
+
+/* From a page on, not rounded up to a power of two. */
+static struct gntdev_grant *grants_alloc(unsigned int count)
+{
+	size_t size = grants_size(count);
+	void *grants;
+
+	if (size < PAGE_SIZE)
+		return kzalloc(size, GFP_KERNEL_ACCOUNT);
+	grants = alloc_pages_exact(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO |
+					 __GFP_NOWARN | __GFP_NORETRY);
+	if (!grants)
+		grants = __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	return grants;
+}
+
+static void grants_free(struct gntdev_map *map)
+{
+	size_t size = grants_size(map->count);
+
+	if (grants_inline(map))
+		return;
+	if (is_vmalloc_addr(map->grants))
+		vfree(map->grants);
+	else if (size < PAGE_SIZE)
+		kfree(map->grants);
+	else
+		free_pages_exact(map->grants, size);
+}
+
+static void map_free(struct gntdev_map *map)
+{
+	if (map->ack)
+		eventfd_ctx_put(map->ack);
+	free_pages_of(map);
+	grants_free(map);
+	kfree(map);
+	atomic_long_dec(&gntdev_stats.maps);
+	module_put(THIS_MODULE);
 }
 
 /**
@@ -142,14 +258,20 @@ struct gntdev_map *gntdev_map_alloc(unsigned int count)
 	unsigned int i;
 	int err;
 
-	map = kvzalloc(struct_size(map, grants, count), GFP_KERNEL_ACCOUNT);
+	map = kzalloc(sizeof(*map) + (count <= INLINE_GRANTS ? grants_size(count) : 0),
+		      GFP_KERNEL_ACCOUNT);
 	if (!map)
 		return ERR_PTR(-ENOMEM);
+	map->count = count;
+	map->grants = grants_inline(map) ? (void *)(map + 1) : grants_alloc(count);
+	if (!map->grants) {
+		kfree(map);
+		return ERR_PTR(-ENOMEM);
+	}
 
 	__module_get(THIS_MODULE);
 	atomic_long_inc(&gntdev_stats.maps);
 	refcount_set(&map->users, 1);
-	map->count = count;
 	mutex_init(&map->lock);
 	spin_lock_init(&map->user_lock);
 	INIT_DELAYED_WORK(&map->work, map_work);
@@ -166,57 +288,66 @@ struct gntdev_map *gntdev_map_alloc(unsigned int count)
 	return map;
 }
 
-static bool grant_mapped(const struct gntdev_grant *grant)
+/**
+ * gntdev_map_probe() - Would mapping a grant have to wait for the guest?
+ * @grant: grant
+ *
+ * A copy of one byte finds out without leaving anything mapped. Other errors are left for
+ * the real thing. (A page that its guest sends away between the two is waited for: the
+ * grant table core offers no mapping without.)
+ *
+ * Context: does not sleep.
+ * Return: 0, or -EAGAIN.
+ */
+int gntdev_map_probe(const struct gntdev_grant *grant)
 {
-	return grant->khandle != INVALID_GRANT_HANDLE;
+	struct gnttab_copy op = {
+		.source.u.ref = grant->ref,
+		.source.domid = grant->domid,
+		.dest.u.gmfn = virt_to_gfn(probe_byte),
+		.dest.domid = DOMID_SELF,
+		.dest.offset = offset_in_page(probe_byte),
+		.len = 1,
+		.flags = GNTCOPY_source_gref,
+		.status = GNTST_general_error,
+	};
+
+	if (!gntdev_hv_copy(&op, 1) && op.status == GNTST_eagain)
+		return -EAGAIN;
+	return 0;
 }
 
-/*
- * Would mapping any of these have to wait for the guest? A copy of one byte finds
- * out without leaving anything mapped. Other errors are left for the real thing. (A page
- * that its guest sends away between the two is waited for: the grant table core offers
- * no mapping without.)
+/**
+ * gntdev_map_kernel_done() - Note what Xen said to mapping one kernel side
+ * @map: map; its user_lock is held
+ * @op: the operation; its status is GNTST_okay
+ * @i: index of the grant
  */
-static int batch_probe(struct gntdev_map *map, const struct batch *batch)
+void gntdev_map_kernel_done(struct gntdev_map *map,
+			    const struct gnttab_map_grant_ref *op,
+			    unsigned int i)
 {
-	struct gnttab_copy op;
-	unsigned int i;
-	void *byte;
-	int err = 0;
+	struct gntdev_grant *grant = &map->grants[i];
 
-	byte = kmalloc(1, GFP_KERNEL);
-	if (!byte)
-		return -ENOMEM;
-
-	for (i = 0; i < batch->n && !err; i++) {
-		struct gntdev_grant *grant = &map->grants[batch->index[i]];
-
-		op = (struct gnttab_copy){
-			.source.u.ref = grant->ref,
-			.source.domid = grant->domid,
-			.dest.u.gmfn = virt_to_gfn(byte),
-			.dest.domid = DOMID_SELF,
-			.dest.offset = offset_in_page(byte),
-			.len = 1,
-			.flags = GNTCOPY_source_gref,
-			.status = GNTST_general_error,
-		};
-		err = HYPERVISOR_grant_table_op(GNTTABOP_copy, &op, 1);
-		if (!err && op.status == GNTST_eagain)
-			err = -EAGAIN;
-	}
-	kfree(byte);
-	return err;
+	lockdep_assert_held(&map->user_lock);
+	grant->khandle = op->handle;
+	grant->flags &= ~GRANT_READONLY;
+	if (op->flags & GNTMAP_readonly)
+		grant->flags |= GRANT_READONLY;
+	map->live++;
+	atomic_long_inc(&gntdev_stats.kernel_side);
 }
 
 /*
  * Map the kernel side of a batch with @flags. What failed with a general error stays
- * in @batch for another try; the first other error is returned.
+ * in @batch for another try. The first other error is returned; the status of each goes to
+ * @status (for the whole map), if that is not NULL.
  */
-static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
+static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags,
+		     s16 *status)
 {
-	struct gnttab_map_grant_ref ops[GNTDEV_BATCH];
-	unsigned int i, n = batch->n, mapped = 0;
+	struct gnttab_map_grant_ref *ops = batch->ops.map;
+	unsigned int i, n = batch->n;
 	int err, ret = 0;
 
 	for (i = 0; i < n; i++) {
@@ -229,8 +360,8 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 		ops[i].handle = 0;
 	}
 
-	/* An error of the hypercall itself leaves status at a positive value. */
-	ret = gnttab_map_refs(ops, NULL, batch->pages, n);
+	/* What has not been done has a positive status still. */
+	ret = gntdev_hv_map(ops, batch->pages, n);
 
 	batch->n = 0;
 	spin_lock(&map->user_lock);
@@ -238,26 +369,23 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 		struct gntdev_grant *grant = &map->grants[batch->index[i]];
 
 		if (ops[i].status == GNTST_okay) {
-			grant->khandle = ops[i].handle;
+			gntdev_map_kernel_done(map, &ops[i], batch->index[i]);
 			grant->flags |= GRANT_NEW;
-			if (flags & GNTMAP_readonly)
-				grant->flags |= GRANT_READONLY;
-			else
-				grant->flags &= ~GRANT_READONLY;
-			mapped++;
 		} else if (ops[i].handle == INVALID_GRANT_HANDLE) {
 			/* Xen has mapped it, but the p2m had no memory for it. */
 			ret = ret ?: -ENOMEM;
+		} else if (ops[i].status > 0) {
+			ret = ret ?: -EIO;
 		} else if (ops[i].status == GNTST_general_error) {
 			batch_add(batch, map, batch->index[i]);
 		} else {
 			err = gntdev_errno(ops[i].status);
 			ret = ret ?: err;
 		}
+		if (status)
+			status[batch->index[i]] = ops[i].status;
 	}
 	spin_unlock(&map->user_lock);
-	map->live += mapped;
-	atomic_long_add(mapped, &gntdev_stats.kernel_side);
 	return ret;
 }
 
@@ -278,106 +406,82 @@ static bool none_leaked(struct gntdev_map *map, unsigned int first,
 	return !leaked;
 }
 
+/* Map what is in @batch, writable or else read-only. */
+static int batch_map_either(struct gntdev_map *map, struct batch *batch,
+			    bool may_wait, s16 *status)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; !may_wait && i < batch->n; i++) {
+		err = gntdev_map_probe(&map->grants[batch->index[i]]);
+		if (err)
+			return err;
+	}
+	err = batch_map(map, batch, 0, status);
+	/* Xen says the same of "granted read-only" and "not granted". */
+	if ((!err || status) && batch->n)
+		err = batch_map(map, batch, GNTMAP_readonly, status) ?: err;
+	if (!err && batch->n)
+		err = -EINVAL;
+	batch->n = 0;
+	return err;
+}
+
 /**
  * gntdev_map_kernel() - Map the kernel side of a run of grants
  * @map: map
  * @first: first grant
  * @count: number of grants
  * @may_wait: whether to wait for a guest that pages its memory out
+ * @status: for the whole map: where to store what Xen says of each grant (GNTST_okay for
+ *          those that are mapped already); or NULL
  *
  * Grants that are mapped already are left as they are. A grant is mapped writable
  * if its owner allows that, else read-only. On an error some of the grants may have
- * been mapped, see gntdev_map_undo().
+ * been mapped, see gntdev_map_undo(). Without @status, what comes after the batch with an
+ * error is not tried.
  *
- * Context: sleeps. @map is locked, or not shared yet. The mmap lock may be held
- *          only if @may_wait is false. A wait for the guest is the grant table
- *          core's: up to 32 s for a grant, and it cannot be killed.
+ * Context: sleeps. @map is locked, or not shared yet. In PV, the grants are not claimed, or
+ *          their VMA is not in place yet.
+ *          The mmap lock may be held only if @may_wait is false. A wait for the guest is
+ *          the grant table core's: up to 32 s for a grant, and it cannot be killed.
  * Return: 0; -EINVAL for a grant that does not exist or is not granted to us;
  *         -ENOSPC when Xen is out of handles; -ENOMEM; -EAGAIN when it would have
  *         to wait; -EIO for a page that Xen would not let go of earlier; -EINTR
  *         when killed.
  */
 int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
-		      unsigned int count, bool may_wait)
+		      unsigned int count, bool may_wait, s16 *status)
 {
 	unsigned int i, end = first + count;
-	struct batch batch = {};
-	int err;
+	struct batch batch;
+	int err, ret = 0;
 
 	if (!none_leaked(map, first, count))
 		return -EIO;
 
-	for (i = first; i < end; i++) {
-		if (!grant_mapped(&map->grants[i]))
+	batch_init(&batch, count);
+	for (i = first; i < end && (!ret || status); i++) {
+		if (gntdev_kernel_mapped(&map->grants[i])) {
+			if (status)
+				status[i] = GNTST_okay;
+		} else if (!(map->grants[i].flags & GRANT_ABSENT)) {
 			batch_add(&batch, map, i);
-		if (!batch.n || (batch.n < GNTDEV_BATCH && i < end - 1))
+		}
+		if (!batch.n || (batch.n < batch.size && i < end - 1))
 			continue;
 
-		if (!may_wait) {
-			err = batch_probe(map, &batch);
-			if (err)
-				return err;
+		err = batch_map_either(map, &batch, may_wait, status);
+		ret = ret ?: err;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
 		}
-		err = batch_map(map, &batch, 0);
-		/* Xen says the same of "granted read-only" and "not granted". */
-		if (!err && batch.n)
-			err = batch_map(map, &batch, GNTMAP_readonly);
-		if (!err && batch.n)
-			err = -EINVAL;
-		if (err)
-			return err;
-		batch.n = 0;
-
-		if (fatal_signal_pending(current))
-			return -EINTR;
 		cond_resched();
 	}
-	return 0;
-}
-
-static void batch_unmap(struct gntdev_map *map, struct batch *batch)
-{
-	struct gnttab_unmap_grant_ref ops[GNTDEV_BATCH];
-	int named = -1;
-	unsigned int i;
-	int err;
-
-	lockdep_assert_held(&map->lock);
-	for (i = 0; i < batch->n; i++) {
-		struct gntdev_grant *grant = &map->grants[batch->index[i]];
-
-		gnttab_set_unmap_op(&ops[i],
-				    (unsigned long)page_address(grant->page),
-				    GNTMAP_host_map, grant->khandle);
-		ops[i].status = GNTST_general_error;
-		if (gntdev_notify_names(map, batch->index[i])) {
-			gntdev_notify_clear_byte(map);
-			named = i;
-		}
-	}
-
-	err = gnttab_unmap_refs(ops, NULL, batch->pages, batch->n);
-
-	spin_lock(&map->user_lock);
-	for (i = 0; i < batch->n; i++) {
-		struct gntdev_grant *grant = &map->grants[batch->index[i]];
-
-		if (ops[i].status != GNTST_okay) {
-			pr_err_ratelimited("d%u ref %u: handle %u not unmapped: status %d, error %d; page leaked\n",
-					   grant->domid, grant->ref, grant->khandle,
-					   ops[i].status, err);
-			grant->flags |= GRANT_LEAKED;
-			atomic_long_inc(&gntdev_stats.leaked);
-		}
-		grant->khandle = INVALID_GRANT_HANDLE;
-	}
-	spin_unlock(&map->user_lock);
-	map->live -= batch->n;
-	atomic_long_sub(batch->n, &gntdev_stats.kernel_side);
-	batch->n = 0;
-
-	if (named >= 0 && ops[named].status == GNTST_okay)
-		gntdev_notify_send_event(map);
+	batch_exit(&batch);
+	return ret;
 }
 
 static void set_drop(struct gntdev_grant *grant)
@@ -396,27 +500,94 @@ static void clear_drop(struct gntdev_grant *grant)
 	}
 }
 
+/* Xen holds on to it: report, and never let anybody else have the page. */
+static void grant_leaked(struct gntdev_grant *grant,
+			 const struct gnttab_unmap_grant_ref *op)
+{
+	pr_err_ratelimited("d%u ref %u: handle %u not unmapped: status %d; page leaked\n",
+			   grant->domid, grant->ref, grant->khandle, op->status);
+	grant->flags |= GRANT_LEAKED;
+	atomic_long_inc(&gntdev_stats.leaked);
+}
+
+/*
+ * Give the batch back. Returns the number of those that the hypercall did not get at, which
+ * are to be tried again.
+ */
+static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
+{
+	struct gnttab_unmap_grant_ref *ops = batch->ops.unmap;
+	unsigned int i, n = batch->n, again = 0;
+	int err, named = -1;
+
+	lockdep_assert_held(&map->lock);
+	for (i = 0; i < n; i++) {
+		struct gntdev_grant *grant = &map->grants[batch->index[i]];
+
+		gnttab_set_unmap_op(&ops[i],
+				    (unsigned long)page_address(grant->page),
+				    GNTMAP_host_map, grant->khandle);
+		ops[i].status = 1;
+		if (gntdev_notify_names(map, batch->index[i])) {
+			gntdev_notify_clear_byte(map);
+			named = i;
+		}
+	}
+
+	err = gntdev_hv_unmap(ops, batch->pages, n);
+
+	spin_lock(&map->user_lock);
+	for (i = 0; i < n; i++) {
+		struct gntdev_grant *grant = &map->grants[batch->index[i]];
+
+		if (ops[i].status > 0) {
+			set_drop(grant);
+			again++;
+			continue;
+		}
+		if (ops[i].status != GNTST_okay)
+			grant_leaked(grant, &ops[i]);
+		grant->khandle = INVALID_GRANT_HANDLE;
+		map->live--;
+	}
+	spin_unlock(&map->user_lock);
+	batch->n = 0;
+	atomic_long_sub(n - again, &gntdev_stats.kernel_side);
+	if (again)
+		pr_err_ratelimited("%u grants not unmapped: error %d; trying again\n",
+				   again, err);
+
+	if (named >= 0 && ops[named].status == GNTST_okay)
+		gntdev_notify_send_event(map);
+	return again;
+}
+
 /*
  * Give back what can be given back of [first, first + count); return how many
- * grants have to wait for their page. With @only, consider only grants that have that
- * flag.
+ * grants have to wait for their page, or for a hypercall. With @only, consider only grants
+ * that have that flag.
  */
 static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 				   unsigned int count, u16 only)
 {
 	unsigned int i = first, end = first + count, busy = 0;
-	struct batch batch = {};
+	struct batch batch;
 
 	lockdep_assert_held(&map->lock);
+	if (!READ_ONCE(map->live))
+		return 0;
+
+	batch_init(&batch, count);
 	while (i < end) {
 		spin_lock(&map->user_lock);
-		for (; i < end && batch.n < GNTDEV_BATCH; i++) {
+		for (; i < end && batch.n < batch.size; i++) {
 			struct gntdev_grant *grant = &map->grants[i];
 
 			gntdev_relax(map, i);
 			if (only && !(grant->flags & only))
 				continue;
-			if (grant->user || !grant_mapped(grant)) {
+			if ((grant->flags & GRANT_CLAIMED) ||
+			    !gntdev_kernel_mapped(grant)) {
 				clear_drop(grant);
 				continue;
 			}
@@ -431,10 +602,24 @@ static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 		spin_unlock(&map->user_lock);
 
 		if (batch.n)
-			batch_unmap(map, &batch);
+			busy += batch_unmap(map, &batch);
 		cond_resched();
 	}
+	batch_exit(&batch);
 	return busy;
+}
+
+/* Tell who waits for it that nothing of the map is mapped any more. */
+static void ack_if_gone(struct gntdev_map *map)
+{
+	struct eventfd_ctx *ack = map->ack;
+
+	lockdep_assert_held(&map->lock);
+	if (!ack || READ_ONCE(map->live) || READ_ONCE(map->claimed))
+		return;
+	map->ack = NULL;
+	eventfd_signal(ack);
+	eventfd_ctx_put(ack);
 }
 
 static void map_queue_work(struct gntdev_map *map)
@@ -454,6 +639,7 @@ static void map_work(struct work_struct *work)
 		map->backoff = min(map->backoff * 2, BACKOFF_MAX_MS);
 		map_queue_work(map);
 	}
+	ack_if_gone(map);
 	armed = map->armed;
 	mutex_unlock(&map->lock);
 
@@ -494,7 +680,8 @@ void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
  * @count: number of grants
  *
  * Grants that have a user side are left alone. Free pages are given back before
- * this returns, busy ones when they become free, each for itself.
+ * this returns, busy ones when they become free, each for itself. Whoever waits for that
+ * (unmap notification, acknowledgement) is told.
  *
  * Context: sleeps, but neither for the guest nor for whoever holds a page.
  */
@@ -503,6 +690,8 @@ void gntdev_map_release(struct gntdev_map *map, unsigned int first,
 {
 	mutex_lock(&map->lock);
 	release_or_defer(map, first, count, 0);
+	gntdev_notify_released(map, first, count);
+	ack_if_gone(map);
 	mutex_unlock(&map->lock);
 }
 
@@ -529,7 +718,7 @@ void gntdev_map_put(struct gntdev_map *map)
 	if (!refcount_dec_and_test(&map->users))
 		return;
 
-	if (map->live) {
+	if (map->live || map->ack) {
 		/* Nobody else can reach the map: this revives it for the work. */
 		refcount_set(&map->users, 1);
 		gntdev_map_release(map, 0, map->count);
@@ -540,4 +729,27 @@ void gntdev_map_put(struct gntdev_map *map)
 	/* Set after its page was given back: nothing left to wait for. */
 	gntdev_notify_send_event(map);
 	map_free(map);
+}
+
+/**
+ * gntdev_map_init() - Begin
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gntdev_map_init(void)
+{
+	probe_byte = kmalloc(1, GFP_KERNEL);
+	if (!probe_byte)
+		return -ENOMEM;
+	gnttab_page_cache_init(&page_cache);
+	return 0;
+}
+
+/**
+ * gntdev_map_exit() - The end: no page is kept any more
+ */
+void gntdev_map_exit(void)
+{
+	gnttab_page_cache_shrink(&page_cache, 0);
+	kfree(probe_byte);
 }

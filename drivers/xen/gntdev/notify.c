@@ -8,7 +8,8 @@
  * order is: byte cleared, hypervisor lets go, event sent. A peer that gets the
  * event finds the byte clear and can end the grant at once.
  *
- * The byte is written through the kernel side, the user side is gone by then.
+ * The byte is written through the kernel side, the user side is gone by then. In PV that
+ * is made when the notification is set.
  */
 #include <linux/mm.h>
 #include <xen/events.h>
@@ -20,17 +21,23 @@ static unsigned int notify_grant(const struct gntdev_map *map)
 	return map->notify.offset >> PAGE_SHIFT;
 }
 
-/* Can the named byte be written, as far as its owner and the caller allow? */
-static bool notify_byte_writable(struct gntdev_map *map, u64 offset)
+/* Make sure that the named byte can be written, as far as its owner and the caller allow. */
+static int notify_byte_writable(struct gntdev_map *map, u64 offset)
 {
-	struct gntdev_grant *grant = &map->grants[offset >> PAGE_SHIFT];
-	bool writable;
+	unsigned int i = offset >> PAGE_SHIFT;
+	struct gntdev_grant *grant = &map->grants[i];
+	int err = 0;
 
+	lockdep_assert_held(&map->lock);
 	spin_lock(&map->user_lock);
-	writable = !(grant->flags & GRANT_READONLY) &&
-		   (!grant->user || grant->user->writable);
+	if (grant->flags & GRANT_USER_READONLY)
+		err = -EINVAL;
+	else if (gntdev_pv())
+		err = gntdev_pv_kernel_side(map, i, true);
+	else if (grant->flags & GRANT_READONLY)
+		err = -EINVAL;
 	spin_unlock(&map->user_lock);
-	return writable;
+	return err;
 }
 
 /**
@@ -42,27 +49,29 @@ static bool notify_byte_writable(struct gntdev_map *map, u64 offset)
  *          over to the map, unless this fails
  *
  * Context: sleeps.
- * Return: 0, or -EINVAL for a byte that may not be written.
+ * Return: 0; -EINVAL for a byte that may not be written; in PV, where its page is mapped
+ *         for this, what gntdev_pv_kernel_side() returns.
  */
 int gntdev_notify_set(struct gntdev_map *map, u64 offset, u32 flags,
 		      evtchn_port_t evtchn)
 {
-	struct gntdev_notify old;
-
-	if ((flags & UNMAP_NOTIFY_CLEAR_BYTE) &&
-	    !notify_byte_writable(map, offset))
-		return -EINVAL;
+	struct gntdev_notify old = {};
+	int err = 0;
 
 	mutex_lock(&map->lock);
-	old = map->notify;
-	map->notify.flags = flags;
-	map->notify.offset = offset;
-	map->notify.evtchn = evtchn;
+	if (flags & UNMAP_NOTIFY_CLEAR_BYTE)
+		err = notify_byte_writable(map, offset);
+	if (!err) {
+		old = map->notify;
+		map->notify.flags = flags;
+		map->notify.offset = offset;
+		map->notify.evtchn = evtchn;
+	}
 	mutex_unlock(&map->lock);
 
 	if (old.flags & UNMAP_NOTIFY_SEND_EVENT)
 		evtchn_put(old.evtchn);
-	return 0;
+	return err;
 }
 
 /**
@@ -112,4 +121,33 @@ void gntdev_notify_send_event(struct gntdev_map *map)
 	map->notify.flags &= ~UNMAP_NOTIFY_SEND_EVENT;
 	notify_remote_via_evtchn(map->notify.evtchn);
 	evtchn_put(map->notify.evtchn);
+}
+
+/**
+ * gntdev_notify_released() - A run of grants has been released, as far as it could be
+ * @map: map, locked
+ * @first: first grant
+ * @count: number of grants
+ *
+ * Sends the event for a page that never had a kernel side; for any other it has been sent
+ * when that was given back.
+ *
+ * Context: as gntdev_notify_send_event().
+ */
+void gntdev_notify_released(struct gntdev_map *map, unsigned int first,
+			    unsigned int count)
+{
+	unsigned int i = notify_grant(map);
+	bool gone;
+
+	lockdep_assert_held(&map->lock);
+	if (!map->notify.flags || i - first >= count)
+		return;
+
+	spin_lock(&map->user_lock);
+	gone = !(map->grants[i].flags & GRANT_CLAIMED) &&
+	       !gntdev_kernel_mapped(&map->grants[i]);
+	spin_unlock(&map->user_lock);
+	if (gone)
+		gntdev_notify_send_event(map);
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * User PTEs in a PV domain: Xen writes and clears them, by hypercall.
+ * User PTEs in a PV domain: Xen writes and clears them, by hypercall. And the kernel side
+ * of their grants, which is made only when somebody wants the page.
+ *
+ * The PTEs
+ * ========
  *
  * The mm must never change such a PTE: what it writes would be refused, what it zaps Xen
  * would take for an implicit unmap and keep the handle for ever. So whatever an
@@ -14,88 +18,167 @@
  *
  *   fault                                   invalidation
  *   seq = mmu_interval_read_begin()
- *   find the PTEs
  *                                           lock user_lock
  *                                             mmu_interval_set_seq()
  *                                           unlock
  *                                           clear PTEs that have a handle
- *   lock user_lock
+ *   lock page table, user_lock
  *     mmu_interval_read_retry(): true
  *   unlock, start again: waits until the    the mm changes what it wants
  *   invalidation has ended                  range_end
  *
- * Without the retry the fault would put a PTE under the mm's hands. user_lock is held
- * across both hypercalls, so that of two invalidations of one page neither returns before
- * the PTE is clear.
+ * Without the retry the fault would put a PTE under the mm's hands. Both hypercalls are made
+ * with the page table and user_lock held, one for what a page table has of a range: of two
+ * invalidations of one page neither returns before the PTE is clear, and whoever sees a PTE
+ * under the page table lock sees the handle that belongs to it.
+ *
+ * With its PTE gone, the grant would not be in use any more, and its owner might end it under
+ * a process that has only called mprotect(). So unless the mapping is really lost (munmap,
+ * exit), the kernel side is made first, and holds on to the grant until the mapping ends.
+ *
+ * The kernel side
+ * ===============
+ *
+ * A backend that reads and writes granted memory itself never needs a struct page. Those who
+ * do (direct I/O, vmsplice, HMM) find the PTE, are told by its special bit to ask
+ * find_special_page(), and there, under the page table lock, the frame is mapped for the
+ * kernel, too. That cannot wait for the guest, nor fail for any reason of the guest's: the
+ * user PTE has the frame pinned, with the rights that are asked for. It fails when Xen is
+ * out of handles or memory: then the page is no page, and the system call returns EFAULT or
+ * EEXIST.
+ *
+ *   GUP                                     munmap() of the page
+ *   lock page table                         lock page table: waits
+ *     sees the PTE
+ *     find_special_page(): kernel side
+ *     takes a page reference
+ *   unlock
+ *                                             clears the PTE
+ *                                           unlock
+ *                                           close(): the claim ends
+ *                                           page_count() > 1: not given back yet
+ *
+ * The kernel may write where the process may. So with a writable user side there is either a
+ * writable kernel side or none.
  */
 #define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
 
 #include <linux/mm.h>
+#include <linux/slab.h>
 
-#include <asm/xen/hypercall.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
-
-/* PTEs of up to GNTDEV_BATCH consecutive grants of a user side. */
-struct pte_batch {
-	struct gntdev_user *user;
-	unsigned int n;
-	unsigned int grant[GNTDEV_BATCH];
-	u64 maddr[GNTDEV_BATCH];
-};
 
 /* The first PTE bit that Xen leaves to the guest is the kernel's "special" bit. */
 #define USER_PTE_FLAGS (GNTMAP_host_map | GNTMAP_application_map | \
 			GNTMAP_contains_pte | (1 << _GNTMAP_guest_avail0))
 
-static int collect_pte(pte_t *pte, unsigned long addr, void *data)
-{
-	struct pte_batch *batch = data;
+/* A hypercall that clears PTEs cannot be put off. */
+#define REMOVE_TRIES 3
 
-	batch->grant[batch->n] = gntdev_user_grant(batch->user, addr);
-	batch->maddr[batch->n] = arbitrary_virt_to_machine(pte).maddr;
-	batch->n++;
-	return 0;
-}
-
-static int touch_pte(pte_t *pte, unsigned long addr, void *data)
-{
-	return 0;
-}
-
-/* Write the PTEs of claimed grants that have none. user_lock is held. */
-static int install_batch(struct pte_batch *batch, bool writable)
-{
-	u32 flags = USER_PTE_FLAGS | (writable ? 0 : GNTMAP_readonly);
-	struct gnttab_map_grant_ref ops[GNTDEV_BATCH];
-	struct gntdev_map *map = batch->user->map;
-	struct gntdev_grant *grant;
-	unsigned int i, n = 0;
+/*
+ * What is done to the PTEs of a user side in one page table: @count of them from @addr on.
+ * @ops has room for @size operations.
+ */
+struct pv_run {
+	struct gntdev_user *user;
+	unsigned long addr;
+	unsigned int count;
+	unsigned int size;
+	union {
+		struct gnttab_map_grant_ref *map;
+		struct gnttab_unmap_grant_ref *unmap;
+		void *mem;
+	} ops;
+	void *allocated;
+	/* removal alone */
+	bool hold;
+	/* installation alone */
+	unsigned long seq;
+	bool writable;
+	bool again;
 	int err;
+};
 
-	lockdep_assert_held(&map->user_lock);
-	for (i = 0; i < batch->n; i++) {
-		grant = &map->grants[batch->grant[i]];
-		if (grant->user != batch->user ||
-		    grant->uhandle != INVALID_GRANT_HANDLE)
-			continue;
-		gnttab_set_map_op(&ops[n], batch->maddr[i], flags, grant->ref,
-				  grant->domid);
-		batch->grant[n++] = batch->grant[i];
-	}
-	if (!n)
-		return 0;
+/* Room for the operations of up to @count PTEs: @few, on the stack, or more. */
+static void run_init(struct pv_run *run, unsigned long count, void *few,
+		     size_t op_size, gfp_t gfp)
+{
+	run->size = min_t(unsigned long, count, GNTDEV_BATCH);
+	run->allocated = NULL;
+	if (run->size > GNTDEV_FEW)
+		run->allocated = kmalloc_array(run->size, op_size, gfp);
+	if (!run->allocated)
+		run->size = GNTDEV_FEW;
+	run->ops.mem = run->allocated ?: few;
+}
 
-	err = HYPERVISOR_grant_table_op(GNTTABOP_map_grant_ref, ops, n);
+static void run_exit(struct pv_run *run)
+{
+	kfree(run->allocated);
+}
+
+/* The grant whose PTE an operation is about: PTEs of one table, @base the first of them. */
+static struct gntdev_grant *grant_of(const struct pv_run *run, u64 host_addr,
+				     u64 base)
+{
+	unsigned int first = gntdev_user_grant(run->user, run->addr);
+
+	return &run->user->map->grants[first + (host_addr - base) / sizeof(pte_t)];
+}
+
+/* Have Xen write the first @n PTEs of @run. */
+static void install_ops(struct pv_run *run, unsigned int n, u64 base)
+{
+	struct gnttab_map_grant_ref *ops = run->ops.map;
+	unsigned int i;
+	int ret, err;
+
+	/* What has not been done has a positive status still. */
+	ret = gntdev_hv_map(ops, NULL, n) ?: -EIO;
 	for (i = 0; i < n; i++) {
-		grant = &map->grants[batch->grant[i]];
-		if (ops[i].status == GNTST_okay)
-			grant->uhandle = ops[i].handle;
-		else if (!err)
-			err = gntdev_errno(ops[i].status);
+		if (ops[i].status == GNTST_okay) {
+			grant_of(run, ops[i].host_addr, base)->uhandle = ops[i].handle;
+			run->user->ptes++;
+			continue;
+		}
+		err = ops[i].status > 0 ? ret : gntdev_errno(ops[i].status);
+		/* -EAGAIN goes away by itself: any other counts for more. */
+		if (!run->err || run->err == -EAGAIN)
+			run->err = err;
 	}
-	return err;
+}
+
+/* Write the PTEs of claimed grants that have none, from @pte on. */
+static int install_table(pte_t *pte, unsigned long addr, void *data)
+{
+	struct pv_run *run = data;
+	struct gntdev_user *user = run->user;
+	struct gntdev_map *map = user->map;
+	u32 flags = USER_PTE_FLAGS | (run->writable ? 0 : GNTMAP_readonly);
+	u64 base = arbitrary_virt_to_machine(pte).maddr;
+	unsigned int first = gntdev_user_grant(user, addr);
+	unsigned int i, n = 0;
+
+	spin_lock(&map->user_lock);
+	run->again = mmu_interval_read_retry(&user->notifier, run->seq);
+	for (i = 0; i < run->count && !run->again; i++) {
+		struct gntdev_grant *grant = &map->grants[first + i];
+
+		if (gntdev_claimed_by(user, first + i) &&
+		    grant->uhandle == INVALID_GRANT_HANDLE &&
+		    !(grant->flags & GRANT_ABSENT))
+			gnttab_set_map_op(&run->ops.map[n++],
+					  base + i * sizeof(pte_t), flags,
+					  grant->ref, grant->domid);
+		if (n == run->size || (n && i == run->count - 1)) {
+			install_ops(run, n, base);
+			n = 0;
+		}
+	}
+	spin_unlock(&map->user_lock);
+	return 0;
 }
 
 /**
@@ -109,111 +192,189 @@ static int install_batch(struct pte_batch *batch, bool writable)
  * written.
  *
  * Context: sleeps; mmap lock held. Waits for invalidations of the range to end.
- * Return: 0; -ENOMEM for page tables; what gntdev_errno() makes of Xen's answer.
+ * Return: 0; -ENOMEM for page tables; -EAGAIN: all but pages that the guest must page in
+ *         first; what else gntdev_errno() makes of Xen's answer.
  */
 int gntdev_pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
 		      unsigned long start, unsigned long end)
 {
-	spinlock_t *user_lock = &user->map->user_lock;
-	struct pte_batch batch = { .user = user };
-	unsigned long addr, len, seq;
-	bool again;
-	int err;
-
-	for (addr = start; addr < end; addr += again ? 0 : len) {
-		len = min(end - addr, GNTDEV_BATCH_BYTES);
-		seq = mmu_interval_read_begin(&user->notifier);
-		batch.n = 0;
-		err = apply_to_page_range(vma->vm_mm, addr, len, collect_pte,
-					  &batch);
-		if (err)
-			return err;
-
-		spin_lock(user_lock);
-		again = mmu_interval_read_retry(&user->notifier, seq);
-		if (!again)
-			err = install_batch(&batch, vma->vm_flags & VM_WRITE);
-		spin_unlock(user_lock);
-		if (err)
-			return err;
-		cond_resched();
-	}
-	return 0;
-}
-
-/* Xen and this driver disagree about a user PTE: its page must not be used again. */
-static void user_pte_leaked(struct gntdev_grant *grant,
-			    const struct gnttab_unmap_grant_ref *op, int err)
-{
-	pr_err_ratelimited("d%u ref %u: user handle %u not unmapped: status %d, error %d; page leaked\n",
-			   grant->domid, grant->ref, op->handle, op->status, err);
-	grant->flags |= GRANT_LEAKED;
-	atomic_long_inc(&gntdev_stats.leaked);
-}
-
-static void remove_batch(struct pte_batch *batch)
-{
-	struct gnttab_unmap_grant_ref ops[GNTDEV_BATCH];
-	struct gntdev_map *map = batch->user->map;
-	struct gntdev_grant *grant;
-	unsigned int i, n = 0;
+	struct gnttab_map_grant_ref few[GNTDEV_FEW];
+	struct pv_run run = {
+		.user = user,
+		.writable = vma->vm_flags & VM_WRITE,
+	};
+	unsigned long next;
 	int err = 0;
 
-	spin_lock(&map->user_lock);
-	for (i = 0; i < batch->n; i++) {
-		grant = &map->grants[batch->grant[i]];
-		if (grant->user != batch->user ||
-		    grant->uhandle == INVALID_GRANT_HANDLE)
-			continue;
-		gnttab_set_unmap_op(&ops[n], batch->maddr[i], USER_PTE_FLAGS,
-				    grant->uhandle);
-		ops[n].status = GNTST_general_error;
-		grant->uhandle = INVALID_GRANT_HANDLE;
-		batch->grant[n++] = batch->grant[i];
+	run_init(&run, (end - start) >> PAGE_SHIFT, few, sizeof(few[0]),
+		 GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+	while (start < end && !err) {
+		next = min(end, pmd_addr_end(start, end));
+		run.addr = start;
+		run.count = (next - start) >> PAGE_SHIFT;
+		run.seq = mmu_interval_read_begin(&user->notifier);
+		err = apply_to_page_range(vma->vm_mm, start, PAGE_SIZE,
+					  install_table, &run);
+		if (!err && run.err != -EAGAIN)
+			err = run.err;
+		if (!run.again)
+			start = next;
+		cond_resched();
 	}
-	if (n)
-		err = HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, ops, n);
-	for (i = 0; i < n; i++)
-		if (ops[i].status != GNTST_okay)
-			user_pte_leaked(&map->grants[batch->grant[i]], &ops[i],
-					err);
-	spin_unlock(&map->user_lock);
+	run_exit(&run);
+	return err ?: run.err;
 }
 
 static bool has_user_pte(const struct gntdev_user *user, unsigned int i)
 {
-	struct gntdev_grant *grant = &user->map->grants[i];
+	return gntdev_claimed_by(user, i) &&
+	       user->map->grants[i].uhandle != INVALID_GRANT_HANDLE;
+}
 
-	return grant->user == user && grant->uhandle != INVALID_GRANT_HANDLE;
+/**
+ * gntdev_pv_kernel_side() - Make the kernel side of a grant, if there is none
+ * @map: map; its user_lock is held
+ * @i: index of the grant. It is claimed, or @map is locked
+ * @writable: it must be writable; otherwise it is if the owner of the page allows that
+ *
+ * Context: does not sleep.
+ * Return: 0; -EINVAL: not granted to us, or read-only and shall be writable; -ENOSPC,
+ *         -ENOMEM; -EAGAIN: the guest must page it in first; -EIO: a leaked page.
+ */
+int gntdev_pv_kernel_side(struct gntdev_map *map, unsigned int i, bool writable)
+{
+	struct gntdev_grant *grant = &map->grants[i];
+	struct gnttab_map_grant_ref op;
+	u32 flags = GNTMAP_host_map;
+	int err;
+
+	lockdep_assert_held(&map->user_lock);
+	if (gntdev_kernel_mapped(grant))
+		return writable && (grant->flags & GRANT_READONLY) ? -EINVAL : 0;
+	if (grant->flags & GRANT_LEAKED)
+		return -EIO;
+
+	/* A frame that a user PTE has pinned does not go anywhere. */
+	if (grant->uhandle == INVALID_GRANT_HANDLE) {
+		err = gntdev_map_probe(grant);
+		if (err)
+			return err;
+	}
+	do {
+		gnttab_set_map_op(&op, (unsigned long)page_address(grant->page),
+				  flags, grant->ref, grant->domid);
+		op.handle = 0;
+		err = gntdev_hv_map(&op, &grant->page, 1);
+		if (op.status == GNTST_okay) {
+			gntdev_map_kernel_done(map, &op, i);
+			return 0;
+		}
+		if (err || op.handle == INVALID_GRANT_HANDLE)
+			return err ?: -ENOMEM;
+		flags ^= GNTMAP_readonly;
+	} while (op.status == GNTST_general_error && !writable &&
+		 (flags & GNTMAP_readonly));
+	return gntdev_errno(op.status);
 }
 
 /*
- * The next run of pages in [start, end) that have a PTE of ours, one batch at the most:
- * stores where it starts and returns its length in bytes, 0 if there is none. Only there
- * may the page table be looked at: after a munmap() of a part, the addresses between may
- * belong to another mapping, whose page tables can go away under us.
+ * The PTE of grant @i is about to be cleared, and is to come back. If the kernel side
+ * cannot be had for the time between, its owner may end the grant, and the next access is
+ * a SIGBUS.
  */
-static unsigned long next_run(struct gntdev_user *user, unsigned long *start,
+static void hold(struct gntdev_user *user, unsigned int i)
+{
+	gntdev_pv_kernel_side(user->map, i, user->writable);
+}
+
+/* Xen and this driver disagree about a user PTE: its page must not be used again. */
+static void user_pte_leaked(struct gntdev_grant *grant,
+			    const struct gnttab_unmap_grant_ref *op)
+{
+	pr_err_ratelimited("d%u ref %u: user handle %u not unmapped: status %d; page leaked\n",
+			   grant->domid, grant->ref, op->handle, op->status);
+	grant->flags |= GRANT_LEAKED;
+	atomic_long_inc(&gntdev_stats.leaked);
+}
+
+/* Have Xen clear the first @n PTEs of @run. A hypercall that fails is made again. */
+static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
+{
+	struct gnttab_unmap_grant_ref *ops = run->ops.unmap;
+	unsigned int i, left = n, tries = 0;
+
+	do {
+		gntdev_hv_unmap(ops, NULL, left);
+		for (i = 0, n = left, left = 0; i < n; i++) {
+			if (ops[i].status > 0)
+				ops[left++] = ops[i];
+			else if (ops[i].status != GNTST_okay)
+				user_pte_leaked(grant_of(run, ops[i].host_addr, base),
+						&ops[i]);
+		}
+	} while (left && ++tries < REMOVE_TRIES);
+
+	for (i = 0; i < left; i++)
+		user_pte_leaked(grant_of(run, ops[i].host_addr, base), &ops[i]);
+}
+
+/* Clear the PTEs of claimed grants that have one, from @pte on. */
+static int remove_table(pte_t *pte, unsigned long addr, void *data)
+{
+	struct pv_run *run = data;
+	struct gntdev_user *user = run->user;
+	struct gntdev_map *map = user->map;
+	u64 base = arbitrary_virt_to_machine(pte).maddr;
+	unsigned int first = gntdev_user_grant(user, addr);
+	unsigned int i, n = 0;
+
+	spin_lock(&map->user_lock);
+	for (i = 0; i < run->count; i++) {
+		struct gntdev_grant *grant = &map->grants[first + i];
+
+		if (has_user_pte(user, first + i)) {
+			if (run->hold)
+				hold(user, first + i);
+			gnttab_set_unmap_op(&run->ops.unmap[n],
+					    base + i * sizeof(pte_t),
+					    USER_PTE_FLAGS, grant->uhandle);
+			run->ops.unmap[n++].status = 1;
+			grant->uhandle = INVALID_GRANT_HANDLE;
+			user->ptes--;
+		}
+		if (n == run->size || (n && i == run->count - 1)) {
+			remove_ops(run, n, base);
+			n = 0;
+		}
+	}
+	spin_unlock(&map->user_lock);
+	return 0;
+}
+
+/*
+ * The first address in [start, end) that has a PTE of ours, or @end. Only there may the
+ * page table be looked at: after a munmap() of a part, the addresses between may belong to
+ * another mapping, whose page tables can go away under us.
+ */
+static unsigned long next_pte(struct gntdev_user *user, unsigned long start,
 			      unsigned long end)
 {
 	struct gntdev_map *map = user->map;
-	unsigned long addr, len = 0;
 	unsigned int i;
 
 	spin_lock(&map->user_lock);
-	for (addr = *start; addr < end && len < GNTDEV_BATCH_BYTES; addr += PAGE_SIZE) {
-		i = gntdev_user_grant(user, addr);
-		if (has_user_pte(user, i)) {
-			if (!len)
-				*start = addr;
-			len += PAGE_SIZE;
-		} else if (len) {
+	for (; start < end; start += PAGE_SIZE) {
+		if (!user->ptes) {
+			start = end;
 			break;
 		}
+		i = gntdev_user_grant(user, start);
+		if (has_user_pte(user, i))
+			break;
 		gntdev_relax(map, i);
 	}
 	spin_unlock(&map->user_lock);
-	return len;
+	return start;
 }
 
 /**
@@ -221,29 +382,79 @@ static unsigned long next_run(struct gntdev_user *user, unsigned long *start,
  * @user: user side
  * @start: first address; the range may reach beyond @user
  * @end: end of the range, exclusive
+ * @hold: the mapping is to stay: hold on to the grants by their kernel side
  *
- * When this returns there are no PTEs in the range, and nobody who saw one can still get
- * a reference on its page.
+ * When this returns there are no PTEs in the range, and whoever saw one has the reference
+ * on its page that it wanted.
  *
  * Context: does not sleep.
  */
 void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
-		      unsigned long end)
+		      unsigned long end, bool hold)
 {
-	struct mm_struct *mm = user->notifier.mm;
-	struct pte_batch batch = { .user = user };
-	unsigned long len;
+	struct gnttab_unmap_grant_ref few[GNTDEV_FEW];
+	struct pv_run run = { .user = user, .hold = hold };
+	unsigned long next;
 
 	start = max(start, user->start);
 	end = min(end, gntdev_user_end(user));
-	for (; (len = next_run(user, &start, end)); start += len) {
-		batch.n = 0;
-		apply_to_existing_page_range(mm, start, len, collect_pte, &batch);
-		remove_batch(&batch);
-		/*
-		 * Take the page table lock once more: a GUP that saw one of these
-		 * PTEs has its page reference when this returns.
-		 */
-		apply_to_existing_page_range(mm, start, len, touch_pte, NULL);
+	if (start >= end || !READ_ONCE(user->ptes))
+		return;
+
+	run_init(&run, (end - start) >> PAGE_SHIFT, few, sizeof(few[0]),
+		 GFP_NOWAIT | __GFP_NOWARN);
+	while ((start = next_pte(user, start, end)) < end) {
+		next = min(end, pmd_addr_end(start, end));
+		run.addr = start;
+		run.count = (next - start) >> PAGE_SHIFT;
+		apply_to_existing_page_range(user->notifier.mm, start, PAGE_SIZE,
+					     remove_table, &run);
+		start = next;
 	}
+	run_exit(&run);
+}
+
+/**
+ * gntdev_pv_page() - The page behind a user PTE
+ * @user: user side
+ * @addr: address of the PTE, in @user's range
+ *
+ * Context: under the page table lock of the PTE, which is there.
+ * Return: the page, without a reference, or NULL.
+ */
+struct page *gntdev_pv_page(struct gntdev_user *user, unsigned long addr)
+{
+	unsigned int i = gntdev_user_grant(user, addr);
+	struct gntdev_map *map = user->map;
+	struct page *page = NULL;
+
+	spin_lock(&map->user_lock);
+	if (has_user_pte(user, i) &&
+	    !gntdev_pv_kernel_side(map, i, user->writable))
+		page = map->grants[i].page;
+	spin_unlock(&map->user_lock);
+	return page;
+}
+
+/**
+ * gntdev_pv_hold() - Hold on to grants whose user PTEs are about to be cleared
+ * @user: user side
+ * @first: first grant
+ * @count: number of grants
+ *
+ * Context: does not sleep.
+ */
+void gntdev_pv_hold(struct gntdev_user *user, unsigned int first,
+		    unsigned int count)
+{
+	struct gntdev_map *map = user->map;
+	unsigned int i;
+
+	spin_lock(&map->user_lock);
+	for (i = first; i < first + count; i++) {
+		if (has_user_pte(user, i))
+			hold(user, i);
+		gntdev_relax(map, i);
+	}
+	spin_unlock(&map->user_lock);
 }

@@ -3,9 +3,9 @@
  * The user side: mmap(), faults, and what the mm does to the mapping later.
  *
  * Each mmap() makes one gntdev_user with one interval notifier over the whole range,
- * and claims the grants: grant.user says whose they are. VMAs that it is split into
- * share the gntdev_user. A claim ends in close(), when the VMA is gone and its PTEs are
- * zapped; only then may the kernel side be given back.
+ * and claims the grants. VMAs that it is split into share the gntdev_user. A claim ends in
+ * close(), when the VMA is gone and its PTEs are zapped; only then may the kernel side be
+ * given back.
  *
  * User PTEs are a shadow of that claim, not the claim itself: they are filled by mmap()
  * and by faults, may be taken away at any time, and come back by the next fault.
@@ -14,6 +14,8 @@
  * with them what it likes.
  *
  * PV: Xen writes and clears the PTEs, and the mm must find none where it changes any: pv.c.
+ * A page that its guest has to page in first gets no PTE from mmap(); the first access waits
+ * for it, with no lock held.
  *
  * Fork: VM_DONTCOPY keeps the VMA from the child. MADV_DOFORK takes that flag away;
  * then open() marks the child's VMA to be wiped before any page table is copied, and
@@ -29,32 +31,67 @@
 
 #include "gntdev.h"
 
+/* 512 bytes of stack. */
+#define PAGES_AT_ONCE 64U
+
+/* Pages around a fault that come back with it. */
+#define FAULT_AROUND (32 * PAGE_SIZE)
+
+/* How long a fault waits before it asks again whether the guest has a page in memory. */
+#define EAGAIN_WAIT_MS 2
+
 static bool vma_in_user(const struct vm_area_struct *vma,
 			const struct gntdev_user *user)
 {
 	return vma->vm_start >= user->start && vma->vm_end <= gntdev_user_end(user);
 }
 
+/* Is each page of it where mmap() has put it? */
+static bool vma_in_place(const struct vm_area_struct *vma,
+			 const struct gntdev_user *user)
+{
+	return vma_in_user(vma, user) &&
+	       gntdev_user_grant(user, vma->vm_start) ==
+		       vma->vm_pgoff - user->map->index;
+}
+
 /* Auto-translated: ordinary PTEs, each with a page reference. */
 static int insert_pages(struct gntdev_user *user, struct vm_area_struct *vma)
 {
-	struct page *pages[GNTDEV_BATCH];
-	unsigned long left, addr = vma->vm_start;
-	unsigned int i, j, n;
+	struct gntdev_grant *grants = user->map->grants + user->first;
+	struct page *pages[PAGES_AT_ONCE];
+	unsigned long left, addr;
+	unsigned int i, n = 0;
 	int err;
 
-	for (i = 0; i < user->count; i += n) {
-		n = min(user->count - i, GNTDEV_BATCH);
-		for (j = 0; j < n; j++)
-			pages[j] = user->map->grants[user->first + i + j].page;
+	for (i = 0; i < user->count; i++) {
+		if (!(grants[i].flags & GRANT_ABSENT))
+			pages[n++] = grants[i].page;
+		else if (!n)
+			continue;
+		/* A run of pages ends with the array, a hole, or the mapping. */
+		if (n < PAGES_AT_ONCE && i < user->count - 1 &&
+		    !(grants[i + 1].flags & GRANT_ABSENT))
+			continue;
+		addr = vma->vm_start + ((unsigned long)(i + 1 - n) << PAGE_SHIFT);
 		left = n;
 		err = vm_insert_pages(vma, addr, pages, &left);
 		if (err)
 			return err;
-		addr += (unsigned long)n << PAGE_SHIFT;
+		n = 0;
 		cond_resched();
 	}
 	return 0;
+}
+
+/*
+ * Will the process miss the mapping? Announcements say more than will happen (see pv.c), but
+ * never UNMAP for what stays, except for what mremap() moves: gntdev_vma_open() sees to that.
+ */
+static bool mapping_ends(const struct mmu_notifier_range *range)
+{
+	return range->event == MMU_NOTIFY_UNMAP ||
+	       range->event == MMU_NOTIFY_RELEASE;
 }
 
 static bool gntdev_invalidate(struct mmu_interval_notifier *notifier,
@@ -69,7 +106,8 @@ static bool gntdev_invalidate(struct mmu_interval_notifier *notifier,
 	spin_unlock(&user->map->user_lock);
 
 	if (gntdev_pv())
-		gntdev_pv_remove(user, range->start, range->end);
+		gntdev_pv_remove(user, range->start, range->end,
+				 !mapping_ends(range));
 	return true;
 }
 
@@ -77,42 +115,71 @@ static const struct mmu_interval_notifier_ops gntdev_notifier_ops = {
 	.invalidate = gntdev_invalidate,
 };
 
-/* Is each grant of [first, first + count) claimed by @user, or by nobody if NULL? */
-static bool all_claimed_by(struct gntdev_map *map, const struct gntdev_user *user,
-			   unsigned int first, unsigned int count)
+/*
+ * What nobody has claimed becomes @user's, which covers all of it: all or nothing. The map
+ * is locked.
+ */
+static int claim_all(struct gntdev_map *map, struct gntdev_user *user)
 {
-	bool all = true;
+	struct gntdev_grant *grants = map->grants + user->first;
+	u16 claim = GRANT_CLAIMED | (user->writable ? 0 : GRANT_USER_READONLY);
 	unsigned int i;
+	u16 flags = 0;
 
+	lockdep_assert_held(&map->lock);
 	spin_lock(&map->user_lock);
-	for (i = first; i < first + count && all; i++) {
-		all = map->grants[i].user == user;
+	for (i = 0; i < user->count; i++) {
+		flags |= grants[i].flags;
 		gntdev_relax(map, i);
 	}
+	if (flags & (GRANT_CLAIMED | GRANT_LEAKED)) {
+		spin_unlock(&map->user_lock);
+		return flags & GRANT_CLAIMED ? -EBUSY : -EIO;
+	}
+	for (i = 0; i < user->count; i++) {
+		grants[i].flags |= claim;
+		gntdev_relax(map, i);
+	}
+	bitmap_fill(user->claims, user->count);
+	map->claimed += user->count;
 	spin_unlock(&map->user_lock);
-	return all;
+	atomic_long_add(user->count, &gntdev_stats.user_side);
+	return 0;
 }
 
-/*
- * What @from has claimed of [first, first + count) is @to's from now on. From NULL, the
- * caller holds the map's lock and knows that nobody has claimed any of them.
- */
-static void claim(struct gntdev_map *map, struct gntdev_user *from,
-		  struct gntdev_user *to, unsigned int first, unsigned int count)
+/* What @user has claimed of [first, first + count) is nobody's from now on. */
+static void claim_end(struct gntdev_user *user, unsigned int first,
+		      unsigned int count)
 {
-	unsigned int i;
-	long n = 0;
+	struct gntdev_map *map = user->map;
+	unsigned int i, n = 0;
 
 	spin_lock(&map->user_lock);
 	for (i = first; i < first + count; i++) {
-		if (map->grants[i].user == from) {
-			map->grants[i].user = to;
+		if (__test_and_clear_bit(i - user->first, user->claims)) {
+			map->grants[i].flags &= ~(GRANT_CLAIMED | GRANT_USER_READONLY);
 			n++;
 		}
 		gntdev_relax(map, i);
 	}
+	map->claimed -= n;
 	spin_unlock(&map->user_lock);
-	atomic_long_add(n * (!!to - !!from), &gntdev_stats.user_side);
+	atomic_long_sub(n, &gntdev_stats.user_side);
+}
+
+/* What @from has claimed of the grants that @to covers is @to's from now on. */
+static void claim_hand_over(struct gntdev_user *from, struct gntdev_user *to)
+{
+	struct gntdev_map *map = to->map;
+	unsigned int i;
+
+	spin_lock(&map->user_lock);
+	for (i = to->first; i < to->first + to->count; i++) {
+		if (__test_and_clear_bit(i - from->first, from->claims))
+			__set_bit(i - to->first, to->claims);
+		gntdev_relax(map, i);
+	}
+	spin_unlock(&map->user_lock);
 }
 
 /* A user side for all of @vma, registered, without a claim. Takes over @map. */
@@ -122,7 +189,8 @@ static struct gntdev_user *user_alloc(struct gntdev_map *map,
 	struct gntdev_user *user;
 	int err = -ENOMEM;
 
-	user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
+	user = kvzalloc(struct_size(user, claims, BITS_TO_LONGS(vma_pages(vma))),
+			GFP_KERNEL_ACCOUNT);
 	if (!user)
 		goto put_map;
 	user->map = map;
@@ -144,7 +212,7 @@ static struct gntdev_user *user_alloc(struct gntdev_map *map,
 	return user;
 
 free_user:
-	kfree(user);
+	kvfree(user);
 put_map:
 	gntdev_map_put(map);
 	return ERR_PTR(err);
@@ -156,7 +224,7 @@ static void user_put(struct gntdev_user *user)
 		return;
 	mmu_interval_notifier_remove(&user->notifier);
 	gntdev_map_put(user->map);
-	kfree(user);
+	kvfree(user);
 }
 
 static void gntdev_vma_open(struct vm_area_struct *vma)
@@ -172,6 +240,10 @@ static void gntdev_vma_open(struct vm_area_struct *vma)
 		return;
 	}
 	refcount_inc(&user->vmas);
+	/* Elsewhere: it is what mremap() is about to move the mapping to. */
+	if (gntdev_pv() && !vma_in_place(vma, user))
+		gntdev_pv_hold(user, vma->vm_pgoff - user->map->index,
+			       vma_pages(vma));
 }
 
 static void gntdev_vma_close(struct vm_area_struct *vma)
@@ -188,8 +260,8 @@ static void gntdev_vma_close(struct vm_area_struct *vma)
 		first = gntdev_user_grant(user, vma->vm_start);
 		/* An mmap() that fails after us closes before it zaps. */
 		if (gntdev_pv())
-			gntdev_pv_remove(user, vma->vm_start, vma->vm_end);
-		claim(user->map, user, NULL, first, vma_pages(vma));
+			gntdev_pv_remove(user, vma->vm_start, vma->vm_end, false);
+		claim_end(user, first, vma_pages(vma));
 		gntdev_map_release(user->map, first, vma_pages(vma));
 	}
 	user_put(user);
@@ -211,7 +283,7 @@ static int gntdev_vma_mremap(struct vm_area_struct *vma)
 	if (IS_ERR(user))
 		return PTR_ERR(user);
 
-	claim(user->map, old, user, user->first, user->count);
+	claim_hand_over(old, user);
 	vma->vm_private_data = user;
 	user_put(old);
 	return 0;
@@ -220,30 +292,52 @@ static int gntdev_vma_mremap(struct vm_area_struct *vma)
 static int pv_fault(struct gntdev_user *user, struct vm_area_struct *vma,
 		    unsigned long addr)
 {
-	unsigned long start = ALIGN_DOWN(addr, GNTDEV_BATCH_BYTES);
+	unsigned long start = ALIGN_DOWN(addr, FAULT_AROUND);
 	int err;
 
 	/* One hypercall for the neighbours too: they were most likely lost together. */
 	err = gntdev_pv_install(user, vma, max(start, vma->vm_start),
-				min(start + GNTDEV_BATCH_BYTES, vma->vm_end));
+				min(start + FAULT_AROUND, vma->vm_end));
 	/* If Xen would not have all of them, only this one counts. */
 	if (err && err != -ENOMEM)
 		err = gntdev_pv_install(user, vma, addr, addr + PAGE_SIZE);
 	return err;
 }
 
+/* The guest must page it in first. Nothing is held while it does, and who waits can be killed. */
+static vm_fault_t wait_for_guest(struct vm_fault *vmf)
+{
+	bool interruptible = vmf->flags & FAULT_FLAG_INTERRUPTIBLE;
+
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+		return VM_FAULT_SIGBUS;
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+	release_fault_lock(vmf);
+	if (interruptible)
+		schedule_timeout_interruptible(msecs_to_jiffies(EAGAIN_WAIT_MS));
+	else
+		schedule_timeout_killable(msecs_to_jiffies(EAGAIN_WAIT_MS));
+	return VM_FAULT_RETRY;
+}
+
 static vm_fault_t gntdev_vma_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct gntdev_user *user = vma->vm_private_data;
+	struct gntdev_grant *grant;
 	int err;
 
 	/* In a child of fork(); after an mremap() that could not even be undone. */
 	if (!user || !vma_in_user(vma, user))
 		return VM_FAULT_SIGBUS;
 
+	grant = &user->map->grants[gntdev_user_grant(user, vmf->address)];
+	if (grant->flags & GRANT_ABSENT)
+		return VM_FAULT_SIGBUS;
+
 	if (!gntdev_pv()) {
-		vmf->page = user->map->grants[gntdev_user_grant(user, vmf->address)].page;
+		vmf->page = grant->page;
 		get_page(vmf->page);
 		return 0;
 	}
@@ -254,6 +348,8 @@ static vm_fault_t gntdev_vma_fault(struct vm_fault *vmf)
 	err = pv_fault(user, vma, vmf->address & PAGE_MASK);
 	if (err == -ENOMEM)
 		return VM_FAULT_OOM;
+	if (err == -EAGAIN)
+		return wait_for_guest(vmf);
 	return err ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
@@ -286,7 +382,7 @@ static struct page *gntdev_vma_find_special_page(struct vm_area_struct *vma,
 	if (!user || addr < user->start || addr >= gntdev_user_end(user) ||
 	    mmap_locked_for_write(vma->vm_mm))
 		return NULL;
-	return user->map->grants[gntdev_user_grant(user, addr)].page;
+	return gntdev_pv_page(user, addr);
 }
 
 const struct vm_operations_struct gntdev_vm_ops = {
@@ -297,6 +393,7 @@ const struct vm_operations_struct gntdev_vm_ops = {
 	.find_special_page = gntdev_vma_find_special_page,
 };
 
+/* May the process write wherever the kernel's side of it is mapped already? */
 static bool all_writable(struct gntdev_map *map, unsigned int first,
 			 unsigned int count)
 {
@@ -305,7 +402,8 @@ static bool all_writable(struct gntdev_map *map, unsigned int first,
 
 	spin_lock(&map->user_lock);
 	for (i = first; i < first + count && all; i++) {
-		all = !(map->grants[i].flags & GRANT_READONLY);
+		all = !gntdev_kernel_mapped(&map->grants[i]) ||
+		      !(map->grants[i].flags & GRANT_READONLY);
 		gntdev_relax(map, i);
 	}
 	spin_unlock(&map->user_lock);
@@ -314,27 +412,32 @@ static bool all_writable(struct gntdev_map *map, unsigned int first,
 
 static int fill_ptes(struct gntdev_user *user, struct vm_area_struct *vma)
 {
+	int err;
+
 	if (!gntdev_pv())
 		return insert_pages(user, vma);
 	if (!(vma->vm_flags & VM_ACCESS_FLAGS))
 		return 0;
-	return gntdev_pv_install(user, vma, vma->vm_start, vma->vm_end);
+	err = gntdev_pv_install(user, vma, vma->vm_start, vma->vm_end);
+	/* What the guest must page in first is left for a fault. */
+	return err == -EAGAIN ? 0 : err;
 }
 
 /* Claim the grants, make sure that the kernel side is there, fill the PTEs. */
 static int user_install(struct gntdev_user *user, struct vm_area_struct *vma)
 {
 	struct gntdev_map *map = user->map;
+	/* In PV, what gets no PTE is held by its kernel side. */
+	bool kernel = !gntdev_pv() || !(vma->vm_flags & VM_ACCESS_FLAGS);
 	int err;
 
 	mutex_lock(&map->lock);
-	if (!all_claimed_by(map, NULL, user->first, user->count)) {
-		err = -EBUSY;
+	err = claim_all(map, user);
+	if (err)
 		goto unlock;
-	}
 
-	claim(map, NULL, user, user->first, user->count);
-	err = gntdev_map_kernel(map, user->first, user->count, false);
+	if (kernel)
+		err = gntdev_map_kernel(map, user->first, user->count, false, NULL);
 	if (!err && user->writable &&
 	    !all_writable(map, user->first, user->count))
 		err = -EINVAL;
@@ -342,9 +445,10 @@ static int user_install(struct gntdev_user *user, struct vm_area_struct *vma)
 		err = fill_ptes(user, vma);
 	if (err) {
 		if (gntdev_pv())
-			gntdev_pv_remove(user, vma->vm_start, vma->vm_end);
-		claim(map, user, NULL, user->first, user->count);
-		gntdev_map_undo(map, user->first, user->count);
+			gntdev_pv_remove(user, vma->vm_start, vma->vm_end, false);
+		claim_end(user, user->first, user->count);
+		if (kernel)
+			gntdev_map_undo(map, user->first, user->count);
 	}
 unlock:
 	mutex_unlock(&map->lock);
@@ -356,13 +460,14 @@ unlock:
  * @filp: open file
  * @vma: to be filled; its offset and length lie within one map
  *
- * Installs the user side. If the kernel side was given back by an earlier munmap(), it
- * is mapped again first, without waiting for the guest.
+ * Installs the user side. Auto-translated, if the kernel side was given back by an earlier
+ * munmap(), it is mapped again first, without waiting for the guest.
  *
  * Context: mmap lock held for write.
- * Return: 0; -EINVAL: no such map, private and writable, or writable over read-only
- *         grants; -EBUSY: part of it is mmapped already; -EAGAIN: the guest must page
- *         memory in first, try again; -ENOSPC: Xen is out of handles; -EIO: so badly
+ * Return: 0; -EINVAL: no such map, private and writable, writable over read-only
+ *         grants, or (PV) a grant that does not exist or is not granted to us; -EBUSY: part
+ *         of it is mmapped already; -EAGAIN (not PV): the guest must page memory in first,
+ *         try again; -ENOSPC: Xen is out of handles; -EIO: so badly
  *         wrong that a page had to be leaked; -ENOMEM; -EINTR: killed;
  *         -ERESTARTNOINTR: a signal is pending, the system call begins again.
  */

@@ -147,8 +147,11 @@ TEST_F_TIMEOUT(errors, wrong_ref_through_libxengnttab, GM_TEST_S)
 TEST_F_TIMEOUT(errors, g09_wrong_ref_fails_in_the_ioctl, GM_TEST_S)
 {
 	uint32_t refs[1] = { NO_REF };
-	int64_t index = gm_gntdev_map_ref(self->fd, self->gr.domid, refs, 1);
+	int64_t index;
 
+	if (gm_self_is_pv())
+		SKIP(return, "in PV, the process's mapping is the only one: mmap() finds out");
+	index = gm_gntdev_map_ref(self->fd, self->gr.domid, refs, 1);
 	EXPECT_EQ(-EINVAL, index);
 	if (index >= 0)
 		gm_gntdev_unmap_ref(self->fd, index, 1);
