@@ -31,8 +31,8 @@
 /* 512 bytes of stack. */
 #define REFS_AT_ONCE 64U
 
-static unsigned int limit = 64 * 1024;
-module_param(limit, uint, 0644);
+unsigned int gntdev_limit = 64 * 1024;
+module_param_named(limit, gntdev_limit, uint, 0644);
 MODULE_PARM_DESC(limit, "Maximum number of grants in one mapping request");
 
 struct workqueue_struct *gntdev_wq;
@@ -60,8 +60,14 @@ struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
 	return map;
 }
 
-/* The tree takes a reference of its own. */
-static int file_add(struct gntdev_file *file, struct gntdev_map *map)
+/**
+ * gntdev_file_add() - Give a map its place in the file
+ * @file: open file
+ * @map: map; the file takes a reference of its own
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gntdev_file_add(struct gntdev_file *file, struct gntdev_map *map)
 {
 	unsigned long index;
 	int err;
@@ -77,11 +83,17 @@ static int file_add(struct gntdev_file *file, struct gntdev_map *map)
 	return err;
 }
 
-/*
- * Take the map out that lies at [index, index + count) (or at @index, if @count is 0),
- * and drop the tree's reference. With @only, do so only if it is that map.
+/**
+ * gntdev_file_remove() - Take a map out of the file, and drop the file's reference
+ * @file: open file
+ * @index: offset of the map, in pages
+ * @count: number of grants that it must have, or 0
+ * @only: the map that it must be, or NULL
+ *
+ * Context: sleeps.
+ * Return: 0 or -ENOENT.
  */
-static int file_remove(struct gntdev_file *file, pgoff_t index,
+int gntdev_file_remove(struct gntdev_file *file, pgoff_t index,
 		       unsigned int count, const struct gntdev_map *only)
 {
 	struct gntdev_map *map;
@@ -101,7 +113,14 @@ static int file_remove(struct gntdev_file *file, pgoff_t index,
 	return 0;
 }
 
-static int get_refs(struct gntdev_map *map,
+/**
+ * gntdev_get_refs() - Fetch the references of a map from user memory
+ * @map: map, not shared yet
+ * @urefs: as many as it has grants
+ *
+ * Return: 0, -EFAULT, or -EINVAL for a domid that cannot be one.
+ */
+int gntdev_get_refs(struct gntdev_map *map,
 		    const struct ioctl_gntdev_grant_ref __user *urefs)
 {
 	struct ioctl_gntdev_grant_ref refs[REFS_AT_ONCE];
@@ -130,22 +149,22 @@ static long ioctl_map(struct gntdev_file *file,
 
 	if (get_user(count, &arg->count))
 		return -EFAULT;
-	if (!count || count > READ_ONCE(limit))
+	if (!count || count > READ_ONCE(gntdev_limit))
 		return -EINVAL;
 
 	map = gntdev_map_alloc(count);
 	if (IS_ERR(map))
 		return PTR_ERR(map);
 
-	err = get_refs(map, arg->refs);
+	err = gntdev_get_refs(map, arg->refs);
 	/* In PV, mmap() maps the grants for the process, and nothing else is needed. */
 	if (!err && !gntdev_pv())
 		err = gntdev_map_kernel(map, 0, count, true, NULL);
 	if (!err)
-		err = file_add(file, map);
+		err = gntdev_file_add(file, map);
 	if (!err && put_user((u64)map->index << PAGE_SHIFT, &arg->index)) {
 		/* Another thread may have guessed the offset and removed it. */
-		file_remove(file, map->index, count, map);
+		gntdev_file_remove(file, map->index, count, map);
 		err = -EFAULT;
 	}
 	gntdev_map_put(map);
@@ -158,7 +177,7 @@ static long ioctl_unmap(struct gntdev_file *file, const void __user *arg)
 
 	if (copy_from_user(&op, arg, sizeof(op)))
 		return -EFAULT;
-	return file_remove(file, op.index >> PAGE_SHIFT, op.count, NULL);
+	return gntdev_file_remove(file, op.index >> PAGE_SHIFT, op.count, NULL);
 }
 
 static long ioctl_get_offset(void __user *arg)
@@ -234,7 +253,7 @@ static long gntdev_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	case IOCTL_GNTDEV_GRANT_COPY:
 		return gntdev_ioctl_copy(uarg);
 	default:
-		return -ENOIOCTLCMD;
+		return gntdev_ioctl_ext(file, cmd, uarg);
 	}
 }
 

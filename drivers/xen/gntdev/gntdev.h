@@ -81,6 +81,7 @@
 #define _XEN_GNTDEV_PRIVATE_H
 
 #include <linux/atomic.h>
+#include <linux/eventfd.h>
 #include <linux/maple_tree.h>
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
@@ -218,6 +219,7 @@ struct gntdev_stats {
 	atomic_long_t maps;
 	atomic_long_t kernel_side;
 	atomic_long_t user_side;
+	atomic_long_t user_ptes;
 	atomic_long_t deferred;
 	atomic_long_t leaked;
 };
@@ -269,6 +271,13 @@ static inline bool gntdev_kernel_mapped(const struct gntdev_grant *grant)
 }
 
 /* file.c */
+extern unsigned int gntdev_limit;
+
+int gntdev_file_add(struct gntdev_file *file, struct gntdev_map *map);
+int gntdev_file_remove(struct gntdev_file *file, pgoff_t index,
+		       unsigned int count, const struct gntdev_map *only);
+int gntdev_get_refs(struct gntdev_map *map,
+		    const struct ioctl_gntdev_grant_ref __user *urefs);
 struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
 				   unsigned long count);
 
@@ -276,6 +285,7 @@ struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
 struct gntdev_map *gntdev_map_alloc(unsigned int count);
 void gntdev_map_get(struct gntdev_map *map);
 void gntdev_map_put(struct gntdev_map *map);
+int gntdev_map_ack(struct gntdev_map *map, struct eventfd_ctx *ack);
 int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 		      unsigned int count, bool may_wait, s16 *status);
 void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
@@ -354,6 +364,10 @@ void gntdev_notify_send_event(struct gntdev_map *map);
 
 /* copy.c */
 long gntdev_ioctl_copy(void __user *arg);
+
+/* ext.c */
+long gntdev_ioctl_ext(struct gntdev_file *file, unsigned int cmd,
+		      void __user *arg);
 
 /* stats.c */
 void gntdev_stats_init(void);

@@ -34,7 +34,6 @@
  */
 #define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
 
-#include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -693,6 +692,32 @@ void gntdev_map_release(struct gntdev_map *map, unsigned int first,
 	gntdev_notify_released(map, first, count);
 	ack_if_gone(map);
 	mutex_unlock(&map->lock);
+}
+
+/**
+ * gntdev_map_ack() - Have it acknowledged when nothing is mapped any more
+ * @map: map
+ * @ack: eventfd; the caller's reference goes over to the map, unless this fails. NULL takes
+ *       back what was set before
+ *
+ * Context: sleeps.
+ * Return: 0, or -EBUSY if an eventfd is set already.
+ */
+int gntdev_map_ack(struct gntdev_map *map, struct eventfd_ctx *ack)
+{
+	int err = 0;
+
+	mutex_lock(&map->lock);
+	if (ack && map->ack) {
+		err = -EBUSY;
+	} else {
+		if (map->ack)
+			eventfd_ctx_put(map->ack);
+		map->ack = ack;
+		ack_if_gone(map);
+	}
+	mutex_unlock(&map->lock);
+	return err;
 }
 
 /**

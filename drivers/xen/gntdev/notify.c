@@ -30,7 +30,7 @@ static int notify_byte_writable(struct gntdev_map *map, u64 offset)
 
 	lockdep_assert_held(&map->lock);
 	spin_lock(&map->user_lock);
-	if (grant->flags & GRANT_USER_READONLY)
+	if (grant->flags & (GRANT_USER_READONLY | GRANT_ABSENT))
 		err = -EINVAL;
 	else if (gntdev_pv())
 		err = gntdev_pv_kernel_side(map, i, true);

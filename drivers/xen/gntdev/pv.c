@@ -132,7 +132,7 @@ static struct gntdev_grant *grant_of(const struct pv_run *run, u64 host_addr,
 static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 {
 	struct gnttab_map_grant_ref *ops = run->ops.map;
-	unsigned int i;
+	unsigned int i, done = 0;
 	int ret, err;
 
 	/* What has not been done has a positive status still. */
@@ -140,7 +140,7 @@ static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 	for (i = 0; i < n; i++) {
 		if (ops[i].status == GNTST_okay) {
 			grant_of(run, ops[i].host_addr, base)->uhandle = ops[i].handle;
-			run->user->ptes++;
+			done++;
 			continue;
 		}
 		err = ops[i].status > 0 ? ret : gntdev_errno(ops[i].status);
@@ -148,6 +148,8 @@ static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 		if (!run->err || run->err == -EAGAIN)
 			run->err = err;
 	}
+	run->user->ptes += done;
+	atomic_long_add(done, &gntdev_stats.user_ptes);
 }
 
 /* Write the PTEs of claimed grants that have none, from @pte on. */
@@ -303,6 +305,8 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 	struct gnttab_unmap_grant_ref *ops = run->ops.unmap;
 	unsigned int i, left = n, tries = 0;
 
+	run->user->ptes -= n;
+	atomic_long_sub(n, &gntdev_stats.user_ptes);
 	do {
 		gntdev_hv_unmap(ops, NULL, left);
 		for (i = 0, n = left, left = 0; i < n; i++) {
@@ -340,7 +344,6 @@ static int remove_table(pte_t *pte, unsigned long addr, void *data)
 					    USER_PTE_FLAGS, grant->uhandle);
 			run->ops.unmap[n++].status = 1;
 			grant->uhandle = INVALID_GRANT_HANDLE;
-			user->ptes--;
 		}
 		if (n == run->size || (n && i == run->count - 1)) {
 			remove_ops(run, n, base);

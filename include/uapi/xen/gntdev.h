@@ -268,4 +268,135 @@ struct ioctl_gntdev_dmabuf_imp_release {
 	__u32 reserved;
 };
 
+/*
+ * Newer calls. Other drivers answer them with ENOTTY.
+ *
+ * Each structure begins with its own size, which the caller sets to sizeof(the structure).
+ * It may grow at its end: what an older program does not know is taken for 0, and a newer
+ * program on an older driver gets E2BIG if it asks, with anything other than 0, for what that
+ * does not know. Unknown flags, and reserved fields other than 0, are EINVAL. Pointers are
+ * passed as 64-bit numbers.
+ */
+
+#define IOCTL_GNTDEV_MAP_REFS _IO('G', 32)
+
+/* What cannot be mapped is left out. */
+#define GNTDEV_MAP_PARTIAL (1 << 0)
+
+/* Granted read-only: can be mapped with PROT_READ alone. */
+#define GNTDEV_REF_READONLY (1 << 0)
+
+/**
+ * struct gntdev_ref_status - what became of one grant
+ * @status: out: GNTST_*; 1 if it was not tried any more
+ * @flags: out: GNTDEV_REF_*
+ */
+struct gntdev_ref_status {
+	__s16 status;
+	__u16 flags;
+};
+
+/**
+ * struct gntdev_map_refs - map a run of grants, and learn about each of them
+ * @size: in: sizeof(struct gntdev_map_refs)
+ * @flags: in: GNTDEV_MAP_*
+ * @count: in: number of grants, 1 to the module parameter "limit"
+ * @mapped: out: how many have been mapped
+ * @refs: in: address of an array of @count struct ioctl_gntdev_grant_ref
+ * @status: in: address of an array of @count struct gntdev_ref_status, or 0. It is filled in
+ *          also if the call fails for what Xen says of a grant.
+ * @index: out: offset for mmap(), as of IOCTL_GNTDEV_MAP_GRANT_REF
+ *
+ * All grants are mapped, each of which is asked of Xen here and now, or none. With
+ * GNTDEV_MAP_PARTIAL, those that can be mapped are, if there are any: the others are holes in
+ * the run. mmap() of a run with holes works, and access to one of them is a SIGBUS.
+ *
+ * IOCTL_GNTDEV_MAP_GRANT_REF is cheaper in a PV domain: it leaves it to mmap() to ask Xen,
+ * and maps each grant only once.
+ *
+ * Errors: those of IOCTL_GNTDEV_MAP_GRANT_REF, that of the first grant that was not mapped;
+ * and E2BIG.
+ */
+struct gntdev_map_refs {
+	__u32 size;
+	__u32 flags;
+	__u32 count;
+	__u32 mapped;
+	__aligned_u64 refs;
+	__aligned_u64 status;
+	__aligned_u64 index;
+};
+
+#define IOCTL_GNTDEV_ACK _IO('G', 33)
+
+/**
+ * struct gntdev_ack - have it acknowledged that a run is really unmapped
+ * @size: in: sizeof(struct gntdev_ack)
+ * @flags: in: must be 0
+ * @index: in: offset of the run, as MAP_GRANT_REF or MAP_REFS returned it
+ * @eventfd: in: descriptor of an eventfd; -1 takes back what was set before
+ * @reserved: in: must be 0
+ *
+ * 1 is added to the eventfd as soon as nothing of the run is mapped: no process has it
+ * mmapped, nothing in the kernel uses a page of it any more (I/O in flight), and Xen has let
+ * go of every grant. Their owner can end them then. That may be just now, e.g. before the
+ * first mmap(). It is said once; the call may be made again.
+ *
+ * It holds for munmap(), IOCTL_GNTDEV_UNMAP_GRANT_REF, close() and the end of the process
+ * alike; the eventfd must be kept by somebody else then, of course.
+ *
+ * Errors: ENOENT: no such run; EBUSY: an eventfd is set already; EBADF, EINVAL: no eventfd;
+ * E2BIG; EFAULT.
+ */
+struct gntdev_ack {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 index;
+	__s32 eventfd;
+	__u32 reserved;
+};
+
+#define IOCTL_GNTDEV_QUERY _IO('G', 34)
+
+/**
+ * struct gntdev_query - what is in use, and what there is
+ * @size: in: sizeof(struct gntdev_query)
+ * @flags: in: must be 0
+ * @limit: out: the most grants of one run
+ * @gnttab_frames: out: pages of this domain's own grant table; 0 if Xen does not say
+ * @gnttab_max_frames: out: pages that it may grow to
+ * @reserved: in: must be 0
+ * @maps: out: runs of this file
+ * @grants: out: grants of these
+ * @user: out: of these, mmapped by a process
+ * @kernel: out: of these, mapped for the kernel
+ * @deferred: out: of these, unmapped by the process and waiting for a page to be free
+ * @all_handles: out: handles of Xen (maptrack entries) that all files of this domain hold
+ *                through this driver. Xen does not say how many it has left; its option
+ *                gnttab_max_maptrack_frames is the limit, with 256 handles to a frame
+ * @all_deferred: out: as @deferred, for all files
+ * @all_leaked: out: pages of all files that Xen would not let go of
+ *
+ * Runs that have been unmapped but are still mmapped, or wait for a page, are no longer the
+ * file's; they are in the figures for all.
+ *
+ * Errors: E2BIG; EINVAL; EFAULT.
+ */
+struct gntdev_query {
+	__u32 size;
+	__u32 flags;
+	__u32 limit;
+	__u32 gnttab_frames;
+	__u32 gnttab_max_frames;
+	__u32 reserved;
+	__aligned_u64 maps;
+	__aligned_u64 grants;
+	__aligned_u64 user;
+	__aligned_u64 kernel;
+	__aligned_u64 deferred;
+	__aligned_u64 all_handles;
+	__aligned_u64 all_deferred;
+	__aligned_u64 all_leaked;
+};
+
 #endif /* __LINUX_PUBLIC_GNTDEV_H__ */

@@ -4,8 +4,6 @@
  * a pipe by reference (vmsplice), as in-flight I/O does it. Such a page stays mapped
  * until its user lets go; its neighbours are none the wiser.
  */
-#include <fcntl.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "grants.h"
@@ -49,17 +47,6 @@ FIXTURE_TEARDOWN(busy)
 	EXPECT_IN_USE_SOON(&self->gr, 0, LATER_MS);
 	close(self->fd);
 	granter_teardown(_metadata, &self->gr);
-}
-
-/* Puts page @n of the mapping into the pipe, by reference. */
-static ssize_t make_busy(int pipe, void *addr, unsigned int n)
-{
-	struct iovec iov = {
-		.iov_base = page_at(addr, n),
-		.iov_len = GM_PAGE_SIZE,
-	};
-
-	return vmsplice(pipe, &iov, 1, 0);
 }
 
 #define ASSERT_BUSY(n)							\

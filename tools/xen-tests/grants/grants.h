@@ -6,6 +6,9 @@
 #ifndef GRANTS_H
 #define GRANTS_H
 
+#include <fcntl.h>
+#include <sys/uio.h>
+
 #include "gm_test.h"
 
 #define MAX_GRANTS	8
@@ -102,6 +105,17 @@ static inline void *page_at(void *addr, unsigned int n)
 	EXPECT_EQ(0, munmap(self->addr, PAGES * GM_PAGE_SIZE));		\
 	self->addr = NULL;						\
 } while (0)
+
+/* Puts page @n of the mapping into the pipe, by reference. */
+static inline ssize_t make_busy(int pipe, void *addr, unsigned int n)
+{
+	struct iovec iov = {
+		.iov_base = page_at(addr, n),
+		.iov_len = GM_PAGE_SIZE,
+	};
+
+	return vmsplice(pipe, &iov, 1, 0);
+}
 
 /*
  * The parent's half of a mapper in a process of its own: waits until child @pid has

@@ -20,8 +20,11 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/types.h>
-/* The user ABI as libxengnttab was built with it; wants stdint.h before it. */
-#include <xen/sys/gntdev.h>
+/* grant_ref_t, domid_t; then our user ABI, of which libxengnttab's is a part */
+#include <xen/grant_table.h>
+#include <xen/gntdev.h>
+/* libxengnttab's name for it */
+#define ioctl_gntdev_grant_copy_segment gntdev_grant_copy_segment
 
 #define GM_PAGE_SIZE 4096UL
 #define GM_PAGE_WORDS (GM_PAGE_SIZE / sizeof(uint64_t))
