@@ -45,7 +45,7 @@ static int put_struct(const void *op, size_t ksize, void __user *arg)
 static int put_status(struct gntdev_map *map, const s16 *status,
 		      struct gntdev_ref_status __user *ustatus)
 {
-	struct gntdev_ref_status out[STATUS_AT_ONCE];
+	struct gntdev_ref_status out[STATUS_AT_ONCE] __uninitialized;
 	unsigned int i, j, n;
 
 	for (i = 0; i < map->count; i += n) {

@@ -123,7 +123,7 @@ int gntdev_file_remove(struct gntdev_file *file, pgoff_t index,
 int gntdev_get_refs(struct gntdev_map *map,
 		    const struct ioctl_gntdev_grant_ref __user *urefs)
 {
-	struct ioctl_gntdev_grant_ref refs[REFS_AT_ONCE];
+	struct ioctl_gntdev_grant_ref refs[REFS_AT_ONCE] __uninitialized;
 	unsigned int i, j, n;
 
 	for (i = 0; i < map->count; i += n) {

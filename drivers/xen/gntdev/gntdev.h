@@ -97,8 +97,9 @@
 
 /*
  * Operations per hypercall: as many as a page table has entries. Where there is no memory
- * for so many (the invalidate callback must not wait for any), GNTDEV_FEW of them are on
- * the stack.
+ * for so many (the invalidate callback must not wait for any), or no need, GNTDEV_FEW of
+ * them are on the stack. Such arrays are __uninitialized: filling them with zeros would take
+ * longer than what most calls do with them.
  */
 #define GNTDEV_BATCH 512U
 #define GNTDEV_FEW 24U
@@ -191,6 +192,8 @@ struct gntdev_map {
  * @count: grants covered
  * @writable: user PTEs may be made writable
  * @ptes: grants that have a PTE (PV only); under the map's user_lock
+ * @pte_base: machine address of the PTE of @start if all lie in one page table (PV only), or
+ *            0; that of the last installation, under the map's user_lock
  * @claims: a bit for each grant covered: it is ours; under the map's user_lock
  */
 struct gntdev_user {
@@ -201,6 +204,7 @@ struct gntdev_user {
 	unsigned int count;
 	bool writable;
 	unsigned int ptes;
+	u64 pte_base;
 	unsigned long start;
 	unsigned long claims[];
 };

@@ -158,7 +158,7 @@ static void pages_put(struct page **pages, unsigned int n)
 
 static void free_pages_of(struct gntdev_map *map)
 {
-	struct page *pages[GNTDEV_FEW];
+	struct page *pages[GNTDEV_FEW] __uninitialized;
 	unsigned int i, n = 0;
 
 	for (i = 0; i < map->count; i++) {
@@ -175,7 +175,7 @@ static void free_pages_of(struct gntdev_map *map)
 
 static int alloc_pages_of(struct gntdev_map *map)
 {
-	struct page *pages[GNTDEV_FEW];
+	struct page *pages[GNTDEV_FEW] __uninitialized;
 	unsigned int i, j, n;
 	int err;
 
@@ -454,7 +454,7 @@ int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 		      unsigned int count, bool may_wait, s16 *status)
 {
 	unsigned int i, end = first + count;
-	struct batch batch;
+	struct batch batch __uninitialized;
 	int err, ret = 0;
 
 	if (!none_leaked(map, first, count))
@@ -570,7 +570,7 @@ static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 				   unsigned int count, u16 only)
 {
 	unsigned int i = first, end = first + count, busy = 0;
-	struct batch batch;
+	struct batch batch __uninitialized;
 
 	lockdep_assert_held(&map->lock);
 	if (!READ_ONCE(map->live))

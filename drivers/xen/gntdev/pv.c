@@ -165,6 +165,8 @@ static int install_table(pte_t *pte, unsigned long addr, void *data)
 
 	spin_lock(&map->user_lock);
 	run->again = mmu_interval_read_retry(&user->notifier, run->seq);
+	if (user->start >> PMD_SHIFT == (gntdev_user_end(user) - 1) >> PMD_SHIFT)
+		user->pte_base = base - (first - user->first) * sizeof(pte_t);
 	for (i = 0; i < run->count && !run->again; i++) {
 		struct gntdev_grant *grant = &map->grants[first + i];
 
@@ -200,7 +202,7 @@ static int install_table(pte_t *pte, unsigned long addr, void *data)
 int gntdev_pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
 		      unsigned long start, unsigned long end)
 {
-	struct gnttab_map_grant_ref few[GNTDEV_FEW];
+	struct gnttab_map_grant_ref few[GNTDEV_FEW] __uninitialized;
 	struct pv_run run = {
 		.user = user,
 		.writable = vma->vm_flags & VM_WRITE,
@@ -322,17 +324,15 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 		user_pte_leaked(grant_of(run, ops[i].host_addr, base), &ops[i]);
 }
 
-/* Clear the PTEs of claimed grants that have one, from @pte on. */
-static int remove_table(pte_t *pte, unsigned long addr, void *data)
+/* Clear the PTEs of claimed grants that have one; the first of @run's PTEs is at @base. */
+static void remove_ptes(struct pv_run *run, u64 base)
 {
-	struct pv_run *run = data;
 	struct gntdev_user *user = run->user;
 	struct gntdev_map *map = user->map;
-	u64 base = arbitrary_virt_to_machine(pte).maddr;
-	unsigned int first = gntdev_user_grant(user, addr);
+	unsigned int first = gntdev_user_grant(user, run->addr);
 	unsigned int i, n = 0;
 
-	spin_lock(&map->user_lock);
+	lockdep_assert_held(&map->user_lock);
 	for (i = 0; i < run->count; i++) {
 		struct gntdev_grant *grant = &map->grants[first + i];
 
@@ -350,8 +350,40 @@ static int remove_table(pte_t *pte, unsigned long addr, void *data)
 			n = 0;
 		}
 	}
-	spin_unlock(&map->user_lock);
+}
+
+static int remove_table(pte_t *pte, unsigned long addr, void *data)
+{
+	spinlock_t *user_lock = &((struct pv_run *)data)->user->map->user_lock;
+
+	spin_lock(user_lock);
+	remove_ptes(data, arbitrary_virt_to_machine(pte).maddr);
+	spin_unlock(user_lock);
 	return 0;
+}
+
+/*
+ * Nobody can be looking at the PTEs when the mapping ends: its VMA cannot be found any more.
+ * So if we know where they are, the page tables need not be walked. Are they gone now?
+ */
+static bool removed_without_walk(struct pv_run *run, unsigned long start,
+				 unsigned long end)
+{
+	struct gntdev_user *user = run->user;
+	struct gntdev_map *map = user->map;
+	bool known;
+
+	if (run->hold)
+		return false;
+	run->addr = start;
+	run->count = (end - start) >> PAGE_SHIFT;
+	spin_lock(&map->user_lock);
+	known = user->pte_base;
+	if (known)
+		remove_ptes(run, user->pte_base + ((start - user->start) >>
+						   PAGE_SHIFT) * sizeof(pte_t));
+	spin_unlock(&map->user_lock);
+	return known;
 }
 
 /*
@@ -395,7 +427,7 @@ static unsigned long next_pte(struct gntdev_user *user, unsigned long start,
 void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
 		      unsigned long end, bool hold)
 {
-	struct gnttab_unmap_grant_ref few[GNTDEV_FEW];
+	struct gnttab_unmap_grant_ref few[GNTDEV_FEW] __uninitialized;
 	struct pv_run run = { .user = user, .hold = hold };
 	unsigned long next;
 
@@ -406,7 +438,9 @@ void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
 
 	run_init(&run, (end - start) >> PAGE_SHIFT, few, sizeof(few[0]),
 		 GFP_NOWAIT | __GFP_NOWARN);
-	while ((start = next_pte(user, start, end)) < end) {
+	if (removed_without_walk(&run, start, end))
+		start = end;
+	while (start < end && (start = next_pte(user, start, end)) < end) {
 		next = min(end, pmd_addr_end(start, end));
 		run.addr = start;
 		run.count = (next - start) >> PAGE_SHIFT;

@@ -59,7 +59,7 @@ static bool vma_in_place(const struct vm_area_struct *vma,
 static int insert_pages(struct gntdev_user *user, struct vm_area_struct *vma)
 {
 	struct gntdev_grant *grants = user->map->grants + user->first;
-	struct page *pages[PAGES_AT_ONCE];
+	struct page *pages[PAGES_AT_ONCE] __uninitialized;
 	unsigned long left, addr;
 	unsigned int i, n = 0;
 	int err;
