@@ -65,7 +65,8 @@
  * gntdev_map.lock and sees NULL may rely on it.
  *
  * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
- * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, stats.c.
+ * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, hv.c (all hypercalls), stats.c
+ * (counters), list.c (all maps, for debugfs).
  *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
  */
@@ -77,7 +78,9 @@
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -103,6 +106,8 @@
 #define GRANT_LEAKED BIT(2) /* Xen refused to unmap: page must never be reused */
 #define GRANT_NEW BIT(3) /* kernel side mapped by the last gntdev_map_kernel() */
 
+struct dentry;
+struct gntdev_file;
 struct gntdev_user;
 
 /**
@@ -146,6 +151,11 @@ struct gntdev_notify {
  * @user_lock: see the top of this file
  * @armed: @work is queued or running and holds a reference; under @lock
  * @live: grants whose kernel side is mapped, under @lock
+ * @claimed: grants that have a user side, under @user_lock
+ * @deferred: grants that wait for their page, under @user_lock
+ * @file: file that it was made in, which may be closed; or NULL
+ * @in_file: in the file's list, under its lock
+ * @made: when, in jiffies
  * @backoff: ms until @work looks at busy pages again; under @lock
  * @notify: under @lock
  * @work: gives back grants that were busy
@@ -159,8 +169,13 @@ struct gntdev_map {
 	spinlock_t user_lock; /* user side */
 	bool armed;
 	unsigned int live;
+	unsigned int claimed;
+	unsigned int deferred;
 	unsigned int backoff;
 	struct gntdev_notify notify;
+	struct gntdev_file *file;
+	struct list_head in_file;
+	unsigned long made;
 	struct delayed_work work;
 	struct gntdev_grant grants[] __counted_by(count);
 };
@@ -187,12 +202,26 @@ struct gntdev_user {
 
 /**
  * struct gntdev_file - one open file
- * @lock: protects @maps
+ * @lock: protects @maps, @all_maps and @closed
  * @maps: gntdev_map by file offset in pages
+ * @users: the descriptor, until it is closed, and every map made in this file
+ * @all_maps: maps made in this file, also those no longer in @maps
+ * @in_files: in the list of all files (list.c)
+ * @number: of this file, since the module was loaded
+ * @closed: the descriptor has gone
+ * @pid: who opened it
+ * @comm: likewise
  */
 struct gntdev_file {
 	struct mutex lock; /* maps */
 	struct maple_tree maps;
+	refcount_t users;
+	struct list_head all_maps;
+	struct list_head in_files;
+	unsigned int number;
+	bool closed;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
 };
 
 struct gntdev_stats {
@@ -203,9 +232,34 @@ struct gntdev_stats {
 	atomic_long_t leaked;
 };
 
+/* What is counted since the module was loaded, each in grants unless it says otherwise */
+enum gntdev_total {
+	TOTAL_MAPS, /* maps */
+	TOTAL_HYPERCALLS, /* hypercalls */
+	TOTAL_MAPPED_KERNEL,
+	TOTAL_MAPPED_USER,
+	TOTAL_UNMAPPED_KERNEL,
+	TOTAL_UNMAPPED_USER,
+	TOTAL_DEFERRED,
+	TOTAL_UNDEFERRED,
+	TOTAL_COPIED, /* copy operations */
+	TOTAL_ERRORS, /* operations refused, hypercalls failed */
+	GNTDEV_NR_TOTALS
+};
+
+struct gntdev_totals {
+	unsigned long n[GNTDEV_NR_TOTALS];
+};
+
 extern struct gntdev_stats gntdev_stats;
+DECLARE_PER_CPU(struct gntdev_totals, gntdev_totals);
 extern struct workqueue_struct *gntdev_wq;
 extern const struct vm_operations_struct gntdev_vm_ops;
+
+static inline void gntdev_count(enum gntdev_total what, unsigned long n)
+{
+	this_cpu_add(gntdev_totals.n[what], n);
+}
 
 /* PV: Xen writes the user PTEs. Otherwise they are the mm's own. */
 static inline bool gntdev_pv(void)
@@ -250,7 +304,8 @@ void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
 		     unsigned int count);
 void gntdev_map_release(struct gntdev_map *map, unsigned int first,
 			unsigned int count);
-int gntdev_errno(s16 status);
+int gntdev_unmap_retried(struct gnttab_unmap_grant_ref *ops, struct page **pages,
+			 unsigned int n);
 
 /* vma.c */
 int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
@@ -259,8 +314,8 @@ int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
 #ifdef CONFIG_XEN_PV
 int gntdev_pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
 		      unsigned long start, unsigned long end);
-void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
-		      unsigned long end);
+unsigned long gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
+			       unsigned long end);
 #else
 static inline int gntdev_pv_install(struct gntdev_user *user,
 				    struct vm_area_struct *vma,
@@ -269,9 +324,11 @@ static inline int gntdev_pv_install(struct gntdev_user *user,
 	return -ENODEV;
 }
 
-static inline void gntdev_pv_remove(struct gntdev_user *user,
-				    unsigned long start, unsigned long end)
+static inline unsigned long gntdev_pv_remove(struct gntdev_user *user,
+					     unsigned long start,
+					     unsigned long end)
 {
+	return 0;
 }
 #endif
 
@@ -284,6 +341,22 @@ void gntdev_notify_send_event(struct gntdev_map *map);
 
 /* copy.c */
 long gntdev_ioctl_copy(void __user *arg);
+
+/* hv.c */
+int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
+		  unsigned int n);
+int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
+		    unsigned int n);
+int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n);
+int gntdev_errno(s16 status);
+void gntdev_hv_init(struct dentry *dir);
+
+/* list.c */
+void gntdev_list_file(struct gntdev_file *file);
+void gntdev_file_put(struct gntdev_file *file);
+void gntdev_list_map(struct gntdev_file *file, struct gntdev_map *map);
+void gntdev_unlist_map(struct gntdev_map *map);
+void gntdev_list_init(struct dentry *dir);
 
 /* stats.c */
 void gntdev_stats_init(void);

@@ -37,13 +37,16 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-#include <asm/xen/hypercall.h>
+#include <trace/events/gntdev.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
 
 #define BACKOFF_MIN_MS 1
 #define BACKOFF_MAX_MS 64
+
+/* A hypercall that fails as a whole is as good as none, and is not known to happen. */
+#define UNMAP_TRIES 8
 
 /* Grants that one hypercall works on. */
 struct batch {
@@ -58,27 +61,6 @@ static void batch_add(struct batch *batch, struct gntdev_map *map,
 	batch->index[batch->n] = grant;
 	batch->pages[batch->n] = map->grants[grant].page;
 	batch->n++;
-}
-
-/**
- * gntdev_errno() - What a grant table status means to a system call
- * @status: GNTST_*
- *
- * Return: 0 or a negative errno. What the caller or the guest got wrong is -EINVAL.
- */
-int gntdev_errno(s16 status)
-{
-	switch (status) {
-	case GNTST_okay:
-		return 0;
-	case GNTST_eagain:
-		return -EAGAIN;
-	case GNTST_no_space:
-	case GNTST_no_device_space:
-		return -ENOSPC;
-	default:
-		return -EINVAL;
-	}
 }
 
 static void map_work(struct work_struct *work);
@@ -102,6 +84,7 @@ static void free_pages_of(struct gntdev_map *map)
 
 static void map_free(struct gntdev_map *map)
 {
+	gntdev_unlist_map(map);
 	free_pages_of(map);
 	kvfree(map);
 	atomic_long_dec(&gntdev_stats.maps);
@@ -148,6 +131,7 @@ struct gntdev_map *gntdev_map_alloc(unsigned int count)
 
 	__module_get(THIS_MODULE);
 	atomic_long_inc(&gntdev_stats.maps);
+	gntdev_count(TOTAL_MAPS, 1);
 	refcount_set(&map->users, 1);
 	map->count = count;
 	mutex_init(&map->lock);
@@ -201,7 +185,7 @@ static int batch_probe(struct gntdev_map *map, const struct batch *batch)
 			.flags = GNTCOPY_source_gref,
 			.status = GNTST_general_error,
 		};
-		err = HYPERVISOR_grant_table_op(GNTTABOP_copy, &op, 1);
+		err = gntdev_hv_copy(&op, 1);
 		if (!err && op.status == GNTST_eagain)
 			err = -EAGAIN;
 	}
@@ -229,8 +213,9 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags)
 		ops[i].handle = 0;
 	}
 
-	/* An error of the hypercall itself leaves status at a positive value. */
-	ret = gnttab_map_refs(ops, NULL, batch->pages, n);
+	ret = gntdev_hv_map(ops, batch->pages, n);
+	if (ret)
+		return ret;
 
 	batch->n = 0;
 	spin_lock(&map->user_lock);
@@ -335,9 +320,33 @@ int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 	return 0;
 }
 
+/**
+ * gntdev_unmap_retried() - Have Xen unmap grants, and insist
+ * @ops: as for gntdev_hv_unmap()
+ * @pages: likewise
+ * @n: likewise
+ *
+ * Context: does not sleep.
+ * Return: as gntdev_hv_unmap(), when it has failed again and again.
+ */
+int gntdev_unmap_retried(struct gnttab_unmap_grant_ref *ops, struct page **pages,
+			 unsigned int n)
+{
+	unsigned int tries;
+	int err = 0;
+
+	for (tries = 0; tries < UNMAP_TRIES; tries++) {
+		err = gntdev_hv_unmap(ops, pages, n);
+		if (!err)
+			break;
+	}
+	return err;
+}
+
 static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 {
 	struct gnttab_unmap_grant_ref ops[GNTDEV_BATCH];
+	bool traced = trace_gntdev_unmap_enabled();
 	int named = -1;
 	unsigned int i;
 	int err;
@@ -349,20 +358,26 @@ static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 		gnttab_set_unmap_op(&ops[i],
 				    (unsigned long)page_address(grant->page),
 				    GNTMAP_host_map, grant->khandle);
-		ops[i].status = GNTST_general_error;
 		if (gntdev_notify_names(map, batch->index[i])) {
 			gntdev_notify_clear_byte(map);
 			named = i;
 		}
 	}
 
-	err = gnttab_unmap_refs(ops, NULL, batch->pages, batch->n);
+	err = gntdev_unmap_retried(ops, batch->pages, batch->n);
 
 	spin_lock(&map->user_lock);
 	for (i = 0; i < batch->n; i++) {
 		struct gntdev_grant *grant = &map->grants[batch->index[i]];
 
+		if (traced)
+			trace_gntdev_unmap(GNTDEV_UNMAP_KERNEL, grant->domid,
+					   grant->ref, grant->khandle,
+					   ops[i].status);
 		if (ops[i].status != GNTST_okay) {
+			trace_gntdev_error(GNTDEV_UNMAP_KERNEL, grant->domid,
+					   grant->ref, grant->khandle,
+					   ops[i].status, err);
 			pr_err_ratelimited("d%u ref %u: handle %u not unmapped: status %d, error %d; page leaked\n",
 					   grant->domid, grant->ref, grant->khandle,
 					   ops[i].status, err);
@@ -380,20 +395,30 @@ static void batch_unmap(struct gntdev_map *map, struct batch *batch)
 		gntdev_notify_send_event(map);
 }
 
-static void set_drop(struct gntdev_grant *grant)
+static void set_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 {
-	if (!(grant->flags & GRANT_DROP)) {
-		grant->flags |= GRANT_DROP;
-		atomic_long_inc(&gntdev_stats.deferred);
-	}
+	lockdep_assert_held(&map->user_lock);
+	if (grant->flags & GRANT_DROP)
+		return;
+	grant->flags |= GRANT_DROP;
+	map->deferred++;
+	atomic_long_inc(&gntdev_stats.deferred);
+	gntdev_count(TOTAL_DEFERRED, 1);
+	trace_gntdev_deferred(GNTDEV_BUSY, grant->domid, grant->ref,
+			      page_count(grant->page));
 }
 
-static void clear_drop(struct gntdev_grant *grant)
+static void clear_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 {
-	if (grant->flags & GRANT_DROP) {
-		grant->flags &= ~GRANT_DROP;
-		atomic_long_dec(&gntdev_stats.deferred);
-	}
+	lockdep_assert_held(&map->user_lock);
+	if (!(grant->flags & GRANT_DROP))
+		return;
+	grant->flags &= ~GRANT_DROP;
+	map->deferred--;
+	atomic_long_dec(&gntdev_stats.deferred);
+	gntdev_count(TOTAL_UNDEFERRED, 1);
+	trace_gntdev_deferred(grant->user ? GNTDEV_CLAIMED : GNTDEV_FREE,
+			      grant->domid, grant->ref, page_count(grant->page));
 }
 
 /*
@@ -417,15 +442,15 @@ static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 			if (only && !(grant->flags & only))
 				continue;
 			if (grant->user || !grant_mapped(grant)) {
-				clear_drop(grant);
+				clear_drop(map, grant);
 				continue;
 			}
 			if (page_count(grant->page) > 1) {
-				set_drop(grant);
+				set_drop(map, grant);
 				busy++;
 				continue;
 			}
-			clear_drop(grant);
+			clear_drop(map, grant);
 			batch_add(&batch, map, i);
 		}
 		spin_unlock(&map->user_lock);

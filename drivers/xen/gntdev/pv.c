@@ -32,7 +32,7 @@
 
 #include <linux/mm.h>
 
-#include <asm/xen/hypercall.h>
+#include <trace/events/gntdev.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
@@ -87,7 +87,9 @@ static int install_batch(struct pte_batch *batch, bool writable)
 	if (!n)
 		return 0;
 
-	err = HYPERVISOR_grant_table_op(GNTTABOP_map_grant_ref, ops, n);
+	err = gntdev_hv_map(ops, NULL, n);
+	if (err)
+		return err;
 	for (i = 0; i < n; i++) {
 		grant = &map->grants[batch->grant[i]];
 		if (ops[i].status == GNTST_okay)
@@ -145,18 +147,21 @@ int gntdev_pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
 static void user_pte_leaked(struct gntdev_grant *grant,
 			    const struct gnttab_unmap_grant_ref *op, int err)
 {
+	trace_gntdev_error(GNTDEV_UNMAP_USER, grant->domid, grant->ref, op->handle,
+			   op->status, err);
 	pr_err_ratelimited("d%u ref %u: user handle %u not unmapped: status %d, error %d; page leaked\n",
 			   grant->domid, grant->ref, op->handle, op->status, err);
 	grant->flags |= GRANT_LEAKED;
 	atomic_long_inc(&gntdev_stats.leaked);
 }
 
-static void remove_batch(struct pte_batch *batch)
+static unsigned int remove_batch(struct pte_batch *batch)
 {
 	struct gnttab_unmap_grant_ref ops[GNTDEV_BATCH];
 	struct gntdev_map *map = batch->user->map;
 	struct gntdev_grant *grant;
 	unsigned int i, n = 0;
+	bool traced = trace_gntdev_unmap_enabled();
 	int err = 0;
 
 	spin_lock(&map->user_lock);
@@ -167,17 +172,22 @@ static void remove_batch(struct pte_batch *batch)
 			continue;
 		gnttab_set_unmap_op(&ops[n], batch->maddr[i], USER_PTE_FLAGS,
 				    grant->uhandle);
-		ops[n].status = GNTST_general_error;
 		grant->uhandle = INVALID_GRANT_HANDLE;
 		batch->grant[n++] = batch->grant[i];
 	}
 	if (n)
-		err = HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, ops, n);
-	for (i = 0; i < n; i++)
+		err = gntdev_unmap_retried(ops, NULL, n);
+	for (i = 0; i < n; i++) {
+		grant = &map->grants[batch->grant[i]];
+		if (traced)
+			trace_gntdev_unmap(GNTDEV_UNMAP_USER, grant->domid,
+					   grant->ref, ops[i].handle,
+					   ops[i].status);
 		if (ops[i].status != GNTST_okay)
-			user_pte_leaked(&map->grants[batch->grant[i]], &ops[i],
-					err);
+			user_pte_leaked(grant, &ops[i], err);
+	}
 	spin_unlock(&map->user_lock);
+	return n;
 }
 
 static bool has_user_pte(const struct gntdev_user *user, unsigned int i)
@@ -226,24 +236,26 @@ static unsigned long next_run(struct gntdev_user *user, unsigned long *start,
  * a reference on its page.
  *
  * Context: does not sleep.
+ * Return: how many there were.
  */
-void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
-		      unsigned long end)
+unsigned long gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
+			       unsigned long end)
 {
 	struct mm_struct *mm = user->notifier.mm;
 	struct pte_batch batch = { .user = user };
-	unsigned long len;
+	unsigned long len, cleared = 0;
 
 	start = max(start, user->start);
 	end = min(end, gntdev_user_end(user));
 	for (; (len = next_run(user, &start, end)); start += len) {
 		batch.n = 0;
 		apply_to_existing_page_range(mm, start, len, collect_pte, &batch);
-		remove_batch(&batch);
+		cleared += remove_batch(&batch);
 		/*
 		 * Take the page table lock once more: a GUP that saw one of these
 		 * PTEs has its page reference when this returns.
 		 */
 		apply_to_existing_page_range(mm, start, len, touch_pte, NULL);
 	}
+	return cleared;
 }

@@ -25,6 +25,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include <trace/events/gntdev.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
@@ -63,13 +64,15 @@ static bool gntdev_invalidate(struct mmu_interval_notifier *notifier,
 {
 	struct gntdev_user *user = container_of(notifier, struct gntdev_user,
 						notifier);
+	unsigned long cleared = 0;
 
 	spin_lock(&user->map->user_lock);
 	mmu_interval_set_seq(notifier, cur_seq);
 	spin_unlock(&user->map->user_lock);
 
 	if (gntdev_pv())
-		gntdev_pv_remove(user, range->start, range->end);
+		cleared = gntdev_pv_remove(user, range->start, range->end);
+	trace_gntdev_invalidate(range, cleared);
 	return true;
 }
 
@@ -111,6 +114,7 @@ static void claim(struct gntdev_map *map, struct gntdev_user *from,
 		}
 		gntdev_relax(map, i);
 	}
+	map->claimed += n * (!!to - !!from);
 	spin_unlock(&map->user_lock);
 	atomic_long_add(n * (!!to - !!from), &gntdev_stats.user_side);
 }
