@@ -3,10 +3,10 @@
  * All maps that there are, in debugfs/xen/gntdev/maps: who holds whose memory.
  *
  * A line for each map, under a line that names the columns. A map is shown as long as it
- * exists, which may be longer than it can be reached through its file: an mmapped one
- * after UNMAP_GRANT_REF ("removed") or close ("closed"), and one with a busy page after
- * the death of its process. So the object that stands for the file lives until the last of
- * its maps has gone.
+ * exists, which may be longer than it can be reached through its file: an mmapped one after
+ * UNMAP_GRANT_REF ("removed"), and one with a busy page when the file has been closed, or its
+ * process has died ("closed"; an mmapped map keeps its file open). So the object that stands
+ * for the file lives until the last of its maps has gone.
  *
  * Locks: files_lock protects the list of files and is outside of gntdev_file.lock, which
  * protects a file's list of maps. Nothing that maps or unmaps takes files_lock.
