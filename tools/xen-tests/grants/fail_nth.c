@@ -494,7 +494,7 @@ static int objects_lost(void)
 }
 
 /* The figures that all failures together are compared with. */
-static void sweep_begin(struct __test_metadata *_metadata, FIXTURE_DATA(fail_nth) *self)
+static void sweep_begin(FIXTURE_DATA(fail_nth) *self)
 {
 	self->lost = objects_lost();
 	self->base = gntdev_now();
@@ -542,7 +542,7 @@ TEST_F_TIMEOUT(fail_nth, g14_each_failure_in_turn, GM_LONG_TEST_S)
 	if (err == ENOTTY)
 		SKIP(return, "this driver has no such ioctl");
 	ASSERT_EQ(0, err);
-	sweep_begin(_metadata, self);
+	sweep_begin(self);
 	for (n = 1; n < MAX_NTH && injected; n++) {
 		arm(self->scene.nth, n);
 		err = variant->chain(&self->scene);
@@ -635,7 +635,7 @@ TEST_F_TIMEOUT(fail_nth_exit, g14_each_failure_in_turn, GM_LONG_TEST_S)
 	bool injected = true;
 
 	ASSERT_EQ(0, chain_exit_unarmed(&all->scene));
-	sweep_begin(_metadata, all);
+	sweep_begin(all);
 	for (n = 1; n < MAX_NTH && injected; n++) {
 		err = chain_exit(&all->scene, n, &injected);
 		EXPECT_TRUE(may_be_reported(err))
