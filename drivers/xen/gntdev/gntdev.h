@@ -47,12 +47,13 @@
  * =====
  *
  *   mmap_lock (of the process)
- *     gntdev_file.lock          the tree of maps
+ *     gntdev_file.lock          the tree of maps, the list of maps
  *     gntdev_map.lock           kernel side: khandle, page, notification
  *       page table lock         (taken by the mm for us)
  *       gntdev_map.user_lock    user side: grant.user, .uhandle, .flags
  *
- * Outer locks stand to the left; locks in one column are not held together. No user
+ * Outer locks stand to the left; locks in one column are not held together. (list.c has a
+ * lock of its own around gntdev_file.lock; nothing that maps or unmaps takes it.) No user
  * memory is touched under any of them, and nothing under them waits for a guest, so
  * the mmap lock is never held at a guest's mercy.
  *
