@@ -19,17 +19,20 @@ export GM_LONG=1
 
 steps=(runner check)
 [ "$GM_KERNEL" != ours ] || steps+=(compat)
+# Once more on the kernel that watches itself: debug/LAB/SUITE
+debug_steps=()
 for conf in "$GM_TOP"/configs/lab/*.conf; do
-	LAB_SUITES='' LAB_SUITES_LONG=''
+	LAB_SUITES='' LAB_SUITES_LONG='' LAB_SUITES_DEBUG=''
 	# shellcheck source=/dev/null
 	. "$conf"
+	for suite in $LAB_SUITES_DEBUG; do
+		debug_steps+=("debug/$(basename "$conf" .conf)/$suite")
+	done
 	for suite in $LAB_SUITES $LAB_SUITES_LONG; do
 		steps+=("$(basename "$conf" .conf)/$suite")
 	done
 done
-
-# Once more on the kernel that watches itself: debug/LAB/SUITE
-[ "$GM_KERNEL" != ours ] || steps+=(debug/{pv,pv-smp,pvh-guest}/grants)
+[ "$GM_KERNEL" != ours ] || steps+=(${debug_steps[@]+"${debug_steps[@]}"})
 
 inputs="$(cat "$GM_BUILD/kernel/$GM_KERNEL/inputs") ${ICOUNT:-} $(sum_of "$GM_TOP"/{tools,configs,Makefile})"
 if [ "$(cat "$state/inputs" 2>/dev/null)" != "$inputs" ]; then
