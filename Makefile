@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# ours: with the overlay; stock: the packaged kernel as it is
+# ours: with the overlay; stock: the packaged kernel as it is; debug: ours, checked by itself
 KERNEL ?= ours
 # the machine: a name from configs/lab (test: all of them, unless named)
 LAB    ?=
@@ -61,7 +61,7 @@ bench: source ## figures: ours against stock, with tables and plots  [ROUNDS= LA
 	@$(MAKE) --no-print-directory KERNEL=ours machine
 	@$(lab)/bench.sh
 
-kernel: source ## build the kernel of the lab  [KERNEL=ours|stock]
+kernel: source ## build the kernel of the lab  [KERNEL=ours|stock|debug]
 	@$(lab)/kernel.sh
 
 modules: testmodules ## the same, and list the modules that were built
@@ -129,7 +129,7 @@ help: ## this list
 		 /^[a-z][a-z-]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'Variables'
 	@printf '  %-11s %s\n' \
-		KERNEL 'ours (default) or stock: the packaged kernel without the overlay' \
+		KERNEL 'ours (default); stock: the packaged kernel without the overlay; debug: ours with lockdep, kmemleak and more' \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, grants, lifecycle, clients, kunit, notifier, hmm, bench, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \

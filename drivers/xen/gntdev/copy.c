@@ -16,7 +16,6 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include <asm/xen/hypercall.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
@@ -84,8 +83,7 @@ static int batch_retry(struct copy_batch *batch)
 				break;
 			}
 			msleep(tries);
-			err = HYPERVISOR_grant_table_op(GNTTABOP_copy,
-							&batch->ops[i], 1);
+			err = gntdev_hv_copy(&batch->ops[i], 1);
 			if (err)
 				return err;
 		}
@@ -100,8 +98,7 @@ static int batch_do(struct copy_batch *batch, unsigned int end)
 	int err = 0;
 
 	if (batch->n) {
-		err = HYPERVISOR_grant_table_op(GNTTABOP_copy, batch->ops,
-						batch->n);
+		err = gntdev_hv_copy(batch->ops, batch->n);
 		if (!err)
 			err = batch_retry(batch);
 	}

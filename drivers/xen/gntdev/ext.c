@@ -171,7 +171,6 @@ static void query_file(struct gntdev_file *file, struct gntdev_query *op)
 {
 	struct gntdev_map *map;
 	unsigned long index = 0;
-	unsigned int i;
 
 	mutex_lock(&file->lock);
 	mt_for_each(&file->maps, map, index, ULONG_MAX) {
@@ -180,10 +179,7 @@ static void query_file(struct gntdev_file *file, struct gntdev_query *op)
 		op->grants += map->count;
 		op->user += map->claimed;
 		op->kernel += map->live;
-		for (i = 0; map->live && i < map->count; i++) {
-			op->deferred += !!(map->grants[i].flags & GRANT_DROP);
-			gntdev_relax(map, i);
-		}
+		op->deferred += map->deferred;
 		spin_unlock(&map->user_lock);
 		cond_resched();
 	}

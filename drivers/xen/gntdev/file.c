@@ -78,6 +78,7 @@ int gntdev_file_add(struct gntdev_file *file, struct gntdev_map *map)
 	if (!err) {
 		gntdev_map_get(map);
 		map->index = index;
+		gntdev_list_map(file, map);
 	}
 	mutex_unlock(&file->lock);
 	return err;
@@ -266,6 +267,7 @@ static int gntdev_open(struct inode *inode, struct file *filp)
 		return -ENOMEM;
 	mutex_init(&file->lock);
 	mt_init_flags(&file->maps, MT_FLAGS_ALLOC_RANGE);
+	gntdev_list_file(file);
 	filp->private_data = file;
 	return 0;
 }
@@ -278,8 +280,11 @@ static int gntdev_release(struct inode *inode, struct file *filp)
 
 	mt_for_each(&file->maps, map, index, ULONG_MAX)
 		gntdev_map_put(map);
+	mutex_lock(&file->lock);
+	file->closed = true;
 	mtree_destroy(&file->maps);
-	kfree(file);
+	mutex_unlock(&file->lock);
+	gntdev_file_put(file);
 	return 0;
 }
 

@@ -51,13 +51,14 @@
  * =====
  *
  *   mmap_lock (of the process)
- *     gntdev_file.lock          the tree of maps
+ *     gntdev_file.lock          the tree of maps, the list of maps
  *     gntdev_map.lock           kernel side given back; notification
  *       page table lock         (taken by the mm for us)
  *       gntdev_map.user_lock    user side: claims, .uhandle, .flags; kernel side made
  *
  * Outer locks stand to the left; locks in one column are not held together, but for the
- * last: user_lock is taken under a page table lock, never the other way round. No user
+ * last: user_lock is taken under a page table lock, never the other way round. (list.c has a
+ * lock of its own around gntdev_file.lock; nothing that maps or unmaps takes it.) No user
  * memory is touched under any of them, and nothing under them waits for a guest, so
  * the mmap lock is never held at a guest's mercy.
  *
@@ -73,7 +74,7 @@
  *
  * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
  * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, ext.c (newer ioctls), hv.c
- * (hypercalls), stats.c.
+ * (all hypercalls), stats.c (counters), list.c (all maps, for debugfs).
  *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
  */
@@ -86,7 +87,9 @@
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -116,6 +119,8 @@
 #define GRANT_USER_READONLY BIT(5) /* ... one that may not write */
 #define GRANT_ABSENT BIT(6) /* could not be mapped, and the caller can do without */
 
+struct dentry;
+struct gntdev_file;
 struct gntdev_user;
 
 /**
@@ -160,6 +165,10 @@ struct gntdev_notify {
  * @armed: @work is queued or running and holds a reference; under @lock
  * @live: grants whose kernel side is mapped; under @user_lock
  * @claimed: grants that have a user side; under @user_lock
+ * @deferred: grants that wait for their page; under @user_lock
+ * @file: file that it was made in, which may be closed; or NULL
+ * @in_file: in the file's list, under its lock
+ * @made: when, in jiffies
  * @backoff: ms until @work looks at busy pages again; under @lock
  * @notify: under @lock
  * @ack: eventfd that is told when nothing is mapped any more, or NULL; under @lock
@@ -175,9 +184,13 @@ struct gntdev_map {
 	bool armed;
 	unsigned int live;
 	unsigned int claimed;
+	unsigned int deferred;
 	unsigned int backoff;
 	struct gntdev_notify notify;
 	struct eventfd_ctx *ack;
+	struct gntdev_file *file;
+	struct list_head in_file;
+	unsigned long made;
 	struct delayed_work work;
 	struct gntdev_grant *grants;
 };
@@ -211,12 +224,26 @@ struct gntdev_user {
 
 /**
  * struct gntdev_file - one open file
- * @lock: protects @maps
+ * @lock: protects @maps, @all_maps and @closed
  * @maps: gntdev_map by file offset in pages
+ * @users: the descriptor, until it is closed, and every map made in this file
+ * @all_maps: maps made in this file, also those no longer in @maps
+ * @in_files: in the list of all files (list.c)
+ * @number: of this file, since the module was loaded
+ * @closed: the descriptor has gone
+ * @pid: who opened it
+ * @comm: likewise
  */
 struct gntdev_file {
 	struct mutex lock; /* maps */
 	struct maple_tree maps;
+	refcount_t users;
+	struct list_head all_maps;
+	struct list_head in_files;
+	unsigned int number;
+	bool closed;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
 };
 
 struct gntdev_stats {
@@ -228,9 +255,34 @@ struct gntdev_stats {
 	atomic_long_t leaked;
 };
 
+/* What is counted since the module was loaded, each in grants unless it says otherwise */
+enum gntdev_total {
+	TOTAL_MAPS, /* maps */
+	TOTAL_HYPERCALLS, /* hypercalls */
+	TOTAL_MAPPED_KERNEL,
+	TOTAL_MAPPED_USER,
+	TOTAL_UNMAPPED_KERNEL,
+	TOTAL_UNMAPPED_USER,
+	TOTAL_DEFERRED,
+	TOTAL_UNDEFERRED,
+	TOTAL_COPIED, /* copy operations */
+	TOTAL_ERRORS, /* operations refused, hypercalls failed */
+	GNTDEV_NR_TOTALS
+};
+
+struct gntdev_totals {
+	unsigned long n[GNTDEV_NR_TOTALS];
+};
+
 extern struct gntdev_stats gntdev_stats;
+DECLARE_PER_CPU(struct gntdev_totals, gntdev_totals);
 extern struct workqueue_struct *gntdev_wq;
 extern const struct vm_operations_struct gntdev_vm_ops;
+
+static inline void gntdev_count(enum gntdev_total what, unsigned long n)
+{
+	this_cpu_add(gntdev_totals.n[what], n);
+}
 
 /* PV: Xen writes the user PTEs. Otherwise they are the mm's own. */
 static inline bool gntdev_pv(void)
@@ -309,7 +361,10 @@ int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
 		  unsigned int n);
 int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
 		    unsigned int n);
+int gntdev_hv_unmap_retried(struct gnttab_unmap_grant_ref *ops,
+			    struct page **pages, unsigned int n);
 int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n);
+void gntdev_hv_init(struct dentry *dir);
 
 /* vma.c */
 int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
@@ -318,8 +373,8 @@ int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
 #ifdef CONFIG_XEN_PV
 int gntdev_pv_install(struct gntdev_user *user, struct vm_area_struct *vma,
 		      unsigned long start, unsigned long end);
-void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
-		      unsigned long end, bool hold);
+unsigned int gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
+			      unsigned long end, bool hold);
 void gntdev_pv_hold(struct gntdev_user *user, unsigned int first,
 		    unsigned int count);
 int gntdev_pv_kernel_side(struct gntdev_map *map, unsigned int i,
@@ -333,10 +388,11 @@ static inline int gntdev_pv_install(struct gntdev_user *user,
 	return -ENODEV;
 }
 
-static inline void gntdev_pv_remove(struct gntdev_user *user,
-				    unsigned long start, unsigned long end,
-				    bool hold)
+static inline unsigned int gntdev_pv_remove(struct gntdev_user *user,
+					    unsigned long start,
+					    unsigned long end, bool hold)
 {
+	return 0;
 }
 
 static inline void gntdev_pv_hold(struct gntdev_user *user, unsigned int first,
@@ -372,6 +428,13 @@ long gntdev_ioctl_copy(void __user *arg);
 /* ext.c */
 long gntdev_ioctl_ext(struct gntdev_file *file, unsigned int cmd,
 		      void __user *arg);
+
+/* list.c */
+void gntdev_list_file(struct gntdev_file *file);
+void gntdev_file_put(struct gntdev_file *file);
+void gntdev_list_map(struct gntdev_file *file, struct gntdev_map *map);
+void gntdev_unlist_map(struct gntdev_map *map);
+void gntdev_list_init(struct dentry *dir);
 
 /* stats.c */
 void gntdev_stats_init(void);

@@ -1,81 +1,421 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every hypercall of the grant device, and what its statuses mean.
+ * The hypercalls of the grant device, all of them.
+ *
+ * One place calls Xen, so one place can trace what was asked for and what came of it,
+ * count it, and make it fail on request.
+ *
+ * What an answer means
+ * ====================
+ *
+ * A hypercall works on an array of operations, and each has a status of its own. It can
+ * also fail as a whole, before it has looked at any of them. Here these are kept apart:
+ * a negative errno says that nothing was done, 0 that every status counts. A status that
+ * Xen has not written, though it was in the array, is neither GNTST_okay nor any other
+ * that Xen has.
+ *
+ * Faults
+ * ======
+ *
+ * fail_map, fail_unmap and fail_copy in debugfs/xen/gntdev are fault attributes like
+ * failslab: probability, interval, times and so on, and they take part in
+ * /proc/PID/fail-nth. Each has a file more, status:
+ *
+ *   0         the hypercall fails as a whole: nothing is done. For an unmap this passes,
+ *             and the driver has to try again.
+ *   GNTST_*   one operation of the hypercall, the one in the middle, gets that status.
+ *             A map or a copy is not done then. An unmap *is* done, but the driver is told
+ *             otherwise and has to take the page for lost: the grant's owner has it back,
+ *             the mapper has leaked a page for good. Nothing for a sweep.
  */
-#include <xen/grant_table.h>
+#define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
+
+#include <linux/debugfs.h>
+#include <linux/fault-inject.h>
+#include <linux/mm.h>
 
 #include <asm/xen/hypercall.h>
+#include <xen/page.h>
 
 #include "gntdev.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/gntdev.h>
+
+/* What Xen, whose statuses are 0 or negative, has not written. */
+#define UNTOUCHED 1
+
+/* A hypercall that failed on request: no hypercall of ours fails so by itself. */
+#define INJECTED_ERRNO (-EIO)
+
+/* A hypercall that fails as a whole is as good as none, and is not known to happen. */
+#define UNMAP_TRIES 8
+
+#ifdef CONFIG_FAULT_INJECTION_DEBUG_FS
+
+/**
+ * struct gntdev_fault - a fault to inject into one kind of hypercall
+ * @attr: when
+ * @status: what for: GNTST_* of one operation, or 0: the hypercall as a whole
+ */
+struct gntdev_fault {
+	struct fault_attr attr;
+	s16 status;
+};
+
+static struct gntdev_fault fail_map = { .attr = FAULT_ATTR_INITIALIZER };
+static struct gntdev_fault fail_unmap = { .attr = FAULT_ATTR_INITIALIZER };
+static struct gntdev_fault fail_copy = { .attr = FAULT_ATTR_INITIALIZER };
+
+static int fault_status_get(void *data, u64 *status)
+{
+	struct gntdev_fault *fault = data;
+
+	*status = READ_ONCE(fault->status);
+	return 0;
+}
+
+static int fault_status_set(void *data, u64 value)
+{
+	struct gntdev_fault *fault = data;
+	s64 status = value;
+
+	if (status < S16_MIN || status > S16_MAX)
+		return -EINVAL;
+	WRITE_ONCE(fault->status, status);
+	return 0;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE_SIGNED(fault_status_fops, fault_status_get,
+				fault_status_set, "%lld\n");
+
+static void fault_init(struct gntdev_fault *fault, const char *name,
+		       struct dentry *parent)
+{
+	struct dentry *dir;
+
+	dir = fault_create_debugfs_attr(name, parent, &fault->attr);
+	debugfs_create_file_unsafe("status", 0600, dir, fault, &fault_status_fops);
+}
+
+/**
+ * gntdev_hv_init() - Offer fault injection in debugfs
+ * @dir: the driver's directory there, whose removal takes it away again
+ */
+void gntdev_hv_init(struct dentry *dir)
+{
+	fault_init(&fail_map, "fail_map", dir);
+	fault_init(&fail_unmap, "fail_unmap", dir);
+	fault_init(&fail_copy, "fail_copy", dir);
+}
+
+/* Shall the hypercall fail? Then @status is how: 0 means as a whole. */
+static bool fault_hits(struct gntdev_fault *fault, s16 *status)
+{
+	if (likely(!should_fail(&fault->attr, 1)))
+		return false;
+	*status = READ_ONCE(fault->status);
+	return true;
+}
+
+#else
+
+struct gntdev_fault {
+};
+
+static struct gntdev_fault fail_map, fail_unmap, fail_copy;
+
+void gntdev_hv_init(struct dentry *dir)
+{
+}
+
+static bool fault_hits(struct gntdev_fault *fault, s16 *status)
+{
+	return false;
+}
+
+#endif /* CONFIG_FAULT_INJECTION_DEBUG_FS */
 
 /**
  * gntdev_errno() - What a grant table status means to a system call
  * @status: GNTST_*
  *
- * Return: 0 or a negative errno. What the caller or the guest got wrong is -EINVAL.
+ * Return: 0 or a negative errno. -EINVAL is what the caller or the guest got wrong, -EIO
+ *         what this driver did (or Xen, with an answer that there is not).
  */
 int gntdev_errno(s16 status)
 {
 	switch (status) {
 	case GNTST_okay:
 		return 0;
+	/* "not for you" and "not in that way" have no status of their own */
+	case GNTST_general_error:
+	case GNTST_bad_domain:
+	case GNTST_bad_gntref:
+	case GNTST_bad_copy_arg:
+		return -EINVAL;
+	/* a security policy says no */
+	case GNTST_permission_denied:
+		return -EPERM;
+	/* the grant is right, but there is no memory behind it */
+	case GNTST_bad_page:
+		return -ENXIO;
 	case GNTST_eagain:
 		return -EAGAIN;
 	case GNTST_no_space:
 	case GNTST_no_device_space:
 		return -ENOSPC;
+	/* about handles and addresses, which are this driver's affair */
+	case GNTST_bad_handle:
+	case GNTST_bad_virt_addr:
+	case GNTST_bad_dev_addr:
+	case GNTST_address_too_big:
 	default:
-		return -EINVAL;
+		return -EIO;
 	}
 }
 
-/**
- * gntdev_hv_map() - Map grants
- * @ops: operations, with host_addr, flags, ref and dom filled in
- * @pages: kernel side: the page that stands for each; user PTEs: NULL
- * @n: number of operations
- *
- * Context: for user PTEs, does not sleep. For the kernel side, waits for a guest that
- *          pages its memory out; not if the grant is mapped already.
- * Return: 0, and each operation has a status (with GNTST_general_error, a handle of
- *         INVALID_GRANT_HANDLE: no memory for the p2m); or a negative errno, and nothing
- *         has been mapped.
- */
-int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
-		  unsigned int n)
+static void hypercall_failed(enum gntdev_op what, domid_t domid, grant_ref_t ref,
+			     grant_handle_t handle, int err)
 {
+	gntdev_count(TOTAL_ERRORS, 1);
+	trace_gntdev_error(what, domid, ref, handle, UNTOUCHED, err);
+}
+
+/* Count and trace what has become of a map hypercall. */
+static void maps_done(enum gntdev_op what, const struct gnttab_map_grant_ref *ops,
+		      unsigned int n)
+{
+	bool traced = trace_gntdev_map_enabled() || trace_gntdev_error_enabled();
+	unsigned int i, failed = 0;
+
+	for (i = 0; i < n; i++) {
+		failed += ops[i].status != GNTST_okay;
+		if (!traced)
+			continue;
+		trace_gntdev_map(what, &ops[i]);
+		if (ops[i].status != GNTST_okay)
+			trace_gntdev_error(what, ops[i].dom, ops[i].ref,
+					   INVALID_GRANT_HANDLE, ops[i].status, 0);
+	}
+	gntdev_count(what == GNTDEV_MAP_USER ? TOTAL_MAPPED_USER :
+					       TOTAL_MAPPED_KERNEL,
+		     n - failed);
+	if (unlikely(failed))
+		gntdev_count(TOTAL_ERRORS, failed);
+}
+
+static int call_map(struct gnttab_map_grant_ref *ops, struct page **pages,
+		    unsigned int n)
+{
+	if (!n)
+		return 0;
+	gntdev_count(TOTAL_HYPERCALLS, 1);
 	if (pages)
 		return gnttab_map_refs(ops, NULL, pages, n);
 	return HYPERVISOR_grant_table_op(GNTTABOP_map_grant_ref, ops, n);
 }
 
+/* All of them, except for one that shall get @status without Xen. */
+static int call_map_but_one(struct gnttab_map_grant_ref *ops, struct page **pages,
+			    unsigned int n, s16 status)
+{
+	unsigned int victim = n / 2, next = victim + 1;
+	int err;
+
+	err = call_map(ops, pages, victim);
+	if (!err)
+		err = call_map(ops + next, pages ? pages + next : NULL, n - next);
+	ops[victim].status = status;
+	return err;
+}
+
 /**
- * gntdev_hv_unmap() - Unmap grants
- * @ops: operations, with host_addr and handle filled in
- * @pages: kernel side: the page that stands for each; user PTEs: NULL
- * @n: number of operations
+ * gntdev_hv_map() - Have Xen map grants
+ * @ops: operations, all of one kind
+ * @pages: kernel side: the pages that shall stand for the grants; NULL: user side, PTEs of
+ *         a PV domain
+ * @n: number of operations, > 0
+ *
+ * A grant of the kernel side that Xen has mapped, but that this kernel had no memory to
+ * note, is unmapped again: its status is GNTST_general_error, its handle
+ * INVALID_GRANT_HANDLE.
+ *
+ * Context: kernel side: sleeps, up to 32 s for a guest that pages its memory in.
+ *          User side: does not sleep.
+ * Return: 0, and the status of each operation counts; or a negative errno: the hypercall
+ *         failed, nothing was done.
+ */
+int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
+		  unsigned int n)
+{
+	enum gntdev_op what = pages ? GNTDEV_MAP_KERNEL : GNTDEV_MAP_USER;
+	bool touched = false;
+	s16 status = 0;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < n; i++)
+		ops[i].status = UNTOUCHED;
+
+	if (!fault_hits(&fail_map, &status))
+		err = call_map(ops, pages, n);
+	else if (status)
+		err = call_map_but_one(ops, pages, n, status);
+	else
+		err = INJECTED_ERRNO;
+
+	/* The grant table core may fail later than the hypercall. */
+	for (i = 0; i < n && err && !touched; i++)
+		touched = ops[i].status != UNTOUCHED;
+	if (err && !touched) {
+		hypercall_failed(what, ops[0].dom, ops[0].ref,
+				 INVALID_GRANT_HANDLE, err);
+		return err;
+	}
+	maps_done(what, ops, n);
+	return 0;
+}
+
+/**
+ * gntdev_hv_unmap() - Have Xen unmap grants
+ * @ops: operations, all of one kind
+ * @pages: kernel side: the pages that stand for the grants; NULL: user side, PTEs of a PV
+ *         domain
+ * @n: number of operations, > 0
+ *
+ * For what becomes of each grant, the caller traces gntdev_unmap: an operation here does
+ * not name its grant.
  *
  * Context: does not sleep.
- * Return: 0, and each operation has a status; or a negative errno, and nothing has been
- *         unmapped.
+ * Return: 0, and the status of each operation counts; or a negative errno: the hypercall
+ *         failed, nothing was done, all is still mapped. Trying again is right then.
  */
 int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
 		    unsigned int n)
 {
+	enum gntdev_op what = pages ? GNTDEV_UNMAP_KERNEL : GNTDEV_UNMAP_USER;
+	unsigned int i, failed = 0;
+	bool touched = false;
+	s16 status = 0;
+	int err;
+
+	for (i = 0; i < n; i++)
+		ops[i].status = UNTOUCHED;
+
+	if (unlikely(fault_hits(&fail_unmap, &status)) && !status) {
+		hypercall_failed(what, DOMID_INVALID, 0, ops[0].handle, INJECTED_ERRNO);
+		return INJECTED_ERRNO;
+	}
+	gntdev_count(TOTAL_HYPERCALLS, 1);
 	if (pages)
-		return gnttab_unmap_refs(ops, NULL, pages, n);
-	return HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, ops, n);
+		err = gnttab_unmap_refs(ops, NULL, pages, n);
+	else
+		err = HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, ops, n);
+	if (unlikely(status))
+		ops[n / 2].status = status;
+
+	for (i = 0; i < n; i++) {
+		touched |= ops[i].status != UNTOUCHED;
+		failed += ops[i].status != GNTST_okay;
+	}
+	if (err && !touched) {
+		hypercall_failed(what, DOMID_INVALID, 0, ops[0].handle, err);
+		return err;
+	}
+	gntdev_count(pages ? TOTAL_UNMAPPED_KERNEL : TOTAL_UNMAPPED_USER, n - failed);
+	if (unlikely(failed))
+		gntdev_count(TOTAL_ERRORS, failed);
+	return 0;
 }
 
 /**
- * gntdev_hv_copy() - Copy between grants and pages of this domain
- * @ops: operations
- * @n: number of operations
+ * gntdev_hv_unmap_retried() - Have Xen unmap grants, and insist
+ * @ops: as for gntdev_hv_unmap()
+ * @pages: likewise
+ * @n: likewise
  *
  * Context: does not sleep.
- * Return: 0, and each operation has a status; or a negative errno, and nothing is known.
+ * Return: as gntdev_hv_unmap(), when it has failed again and again.
+ */
+int gntdev_hv_unmap_retried(struct gnttab_unmap_grant_ref *ops,
+			    struct page **pages, unsigned int n)
+{
+	unsigned int tries;
+	int err;
+
+	for (tries = 0; tries < UNMAP_TRIES; tries++) {
+		err = gntdev_hv_unmap(ops, pages, n);
+		if (!err)
+			break;
+	}
+	return err;
+}
+
+static int call_copy(struct gnttab_copy *ops, unsigned int n)
+{
+	if (!n)
+		return 0;
+	gntdev_count(TOTAL_HYPERCALLS, 1);
+	return HYPERVISOR_grant_table_op(GNTTABOP_copy, ops, n);
+}
+
+/* The grant of an operation: the source, unless that is our own memory. */
+static const struct gnttab_copy_ptr *copy_grant(const struct gnttab_copy *op)
+{
+	return op->flags & GNTCOPY_source_gref ? &op->source : &op->dest;
+}
+
+static void copies_done(const struct gnttab_copy *ops, unsigned int n)
+{
+	const struct gnttab_copy_ptr *grant;
+	unsigned int i, failed = 0;
+
+	for (i = 0; i < n; i++) {
+		if (likely(ops[i].status == GNTST_okay))
+			continue;
+		failed++;
+		grant = copy_grant(&ops[i]);
+		trace_gntdev_error(GNTDEV_COPY, grant->domid, grant->u.ref,
+				   INVALID_GRANT_HANDLE, ops[i].status, 0);
+	}
+	trace_gntdev_copy(n, failed);
+	gntdev_count(TOTAL_COPIED, n - failed);
+	if (unlikely(failed))
+		gntdev_count(TOTAL_ERRORS, failed);
+}
+
+/**
+ * gntdev_hv_copy() - Have Xen copy between grants and memory of ours
+ * @ops: operations
+ * @n: number of operations, > 0
+ *
+ * Context: does not sleep.
+ * Return: 0, and the status of each operation counts; or a negative errno: the hypercall
+ *         failed, nothing is known of any of them.
  */
 int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n)
 {
-	return HYPERVISOR_grant_table_op(GNTTABOP_copy, ops, n);
+	unsigned int victim = n / 2;
+	const struct gnttab_copy_ptr *grant = copy_grant(&ops[0]);
+	s16 status = 0;
+	int err;
+
+	if (!fault_hits(&fail_copy, &status)) {
+		err = call_copy(ops, n);
+	} else if (status) {
+		err = call_copy(ops, victim);
+		if (!err)
+			err = call_copy(ops + victim + 1, n - victim - 1);
+		ops[victim].status = status;
+	} else {
+		err = INJECTED_ERRNO;
+	}
+
+	if (err)
+		hypercall_failed(GNTDEV_COPY, grant->domid, grant->u.ref,
+				 INVALID_GRANT_HANDLE, err);
+	else
+		copies_done(ops, n);
+	return err;
 }

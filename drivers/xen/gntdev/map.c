@@ -40,6 +40,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include <trace/events/gntdev.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
@@ -232,6 +233,7 @@ static void grants_free(struct gntdev_map *map)
 
 static void map_free(struct gntdev_map *map)
 {
+	gntdev_unlist_map(map);
 	if (map->ack)
 		eventfd_ctx_put(map->ack);
 	free_pages_of(map);
@@ -270,6 +272,7 @@ struct gntdev_map *gntdev_map_alloc(unsigned int count)
 
 	__module_get(THIS_MODULE);
 	atomic_long_inc(&gntdev_stats.maps);
+	gntdev_count(TOTAL_MAPS, 1);
 	refcount_set(&map->users, 1);
 	mutex_init(&map->lock);
 	spin_lock_init(&map->user_lock);
@@ -359,7 +362,7 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags,
 		ops[i].handle = 0;
 	}
 
-	/* What has not been done has a positive status still. */
+	/* What Xen did not get at has a positive status. */
 	ret = gntdev_hv_map(ops, batch->pages, n);
 
 	batch->n = 0;
@@ -483,26 +486,39 @@ int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 	return ret;
 }
 
-static void set_drop(struct gntdev_grant *grant)
+static void set_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 {
-	if (!(grant->flags & GRANT_DROP)) {
-		grant->flags |= GRANT_DROP;
-		atomic_long_inc(&gntdev_stats.deferred);
-	}
+	lockdep_assert_held(&map->user_lock);
+	if (grant->flags & GRANT_DROP)
+		return;
+	grant->flags |= GRANT_DROP;
+	map->deferred++;
+	atomic_long_inc(&gntdev_stats.deferred);
+	gntdev_count(TOTAL_DEFERRED, 1);
+	trace_gntdev_deferred(GNTDEV_BUSY, grant->domid, grant->ref,
+			      page_count(grant->page));
 }
 
-static void clear_drop(struct gntdev_grant *grant)
+static void clear_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 {
-	if (grant->flags & GRANT_DROP) {
-		grant->flags &= ~GRANT_DROP;
-		atomic_long_dec(&gntdev_stats.deferred);
-	}
+	lockdep_assert_held(&map->user_lock);
+	if (!(grant->flags & GRANT_DROP))
+		return;
+	grant->flags &= ~GRANT_DROP;
+	map->deferred--;
+	atomic_long_dec(&gntdev_stats.deferred);
+	gntdev_count(TOTAL_UNDEFERRED, 1);
+	trace_gntdev_deferred(grant->flags & GRANT_CLAIMED ? GNTDEV_CLAIMED :
+							     GNTDEV_FREE,
+			      grant->domid, grant->ref, page_count(grant->page));
 }
 
 /* Xen holds on to it: report, and never let anybody else have the page. */
 static void grant_leaked(struct gntdev_grant *grant,
 			 const struct gnttab_unmap_grant_ref *op)
 {
+	trace_gntdev_error(GNTDEV_UNMAP_KERNEL, grant->domid, grant->ref,
+			   grant->khandle, op->status, 0);
 	pr_err_ratelimited("d%u ref %u: handle %u not unmapped: status %d; page leaked\n",
 			   grant->domid, grant->ref, grant->khandle, op->status);
 	grant->flags |= GRANT_LEAKED;
@@ -517,6 +533,7 @@ static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 {
 	struct gnttab_unmap_grant_ref *ops = batch->ops.unmap;
 	unsigned int i, n = batch->n, again = 0;
+	bool traced = trace_gntdev_unmap_enabled();
 	int err, named = -1;
 
 	lockdep_assert_held(&map->lock);
@@ -526,21 +543,25 @@ static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 		gnttab_set_unmap_op(&ops[i],
 				    (unsigned long)page_address(grant->page),
 				    GNTMAP_host_map, grant->khandle);
-		ops[i].status = 1;
 		if (gntdev_notify_names(map, batch->index[i])) {
 			gntdev_notify_clear_byte(map);
 			named = i;
 		}
 	}
 
-	err = gntdev_hv_unmap(ops, batch->pages, n);
+	/* What Xen did not get at has a positive status. */
+	err = gntdev_hv_unmap_retried(ops, batch->pages, n);
 
 	spin_lock(&map->user_lock);
 	for (i = 0; i < n; i++) {
 		struct gntdev_grant *grant = &map->grants[batch->index[i]];
 
+		if (traced)
+			trace_gntdev_unmap(GNTDEV_UNMAP_KERNEL, grant->domid,
+					   grant->ref, grant->khandle,
+					   ops[i].status);
 		if (ops[i].status > 0) {
-			set_drop(grant);
+			set_drop(map, grant);
 			again++;
 			continue;
 		}
@@ -587,15 +608,15 @@ static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 				continue;
 			if ((grant->flags & GRANT_CLAIMED) ||
 			    !gntdev_kernel_mapped(grant)) {
-				clear_drop(grant);
+				clear_drop(map, grant);
 				continue;
 			}
 			if (page_count(grant->page) > 1) {
-				set_drop(grant);
+				set_drop(map, grant);
 				busy++;
 				continue;
 			}
-			clear_drop(grant);
+			clear_drop(map, grant);
 			batch_add(&batch, map, i);
 		}
 		spin_unlock(&map->user_lock);

@@ -66,6 +66,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include <trace/events/gntdev.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
@@ -73,9 +74,6 @@
 /* The first PTE bit that Xen leaves to the guest is the kernel's "special" bit. */
 #define USER_PTE_FLAGS (GNTMAP_host_map | GNTMAP_application_map | \
 			GNTMAP_contains_pte | (1 << _GNTMAP_guest_avail0))
-
-/* A hypercall that clears PTEs cannot be put off. */
-#define REMOVE_TRIES 3
 
 /*
  * What is done to the PTEs of a user side in one page table: @count of them from @addr on.
@@ -94,6 +92,7 @@ struct pv_run {
 	void *allocated;
 	/* removal alone */
 	bool hold;
+	unsigned int cleared;
 	/* installation alone */
 	unsigned long seq;
 	bool writable;
@@ -135,7 +134,7 @@ static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 	unsigned int i, done = 0;
 	int ret, err;
 
-	/* What has not been done has a positive status still. */
+	/* What Xen did not get at has a positive status. */
 	ret = gntdev_hv_map(ops, NULL, n) ?: -EIO;
 	for (i = 0; i < n; i++) {
 		if (ops[i].status == GNTST_okay) {
@@ -295,33 +294,35 @@ static void hold(struct gntdev_user *user, unsigned int i)
 static void user_pte_leaked(struct gntdev_grant *grant,
 			    const struct gnttab_unmap_grant_ref *op)
 {
+	trace_gntdev_error(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
+			   op->handle, op->status, 0);
 	pr_err_ratelimited("d%u ref %u: user handle %u not unmapped: status %d; page leaked\n",
 			   grant->domid, grant->ref, op->handle, op->status);
 	grant->flags |= GRANT_LEAKED;
 	atomic_long_inc(&gntdev_stats.leaked);
 }
 
-/* Have Xen clear the first @n PTEs of @run. A hypercall that fails is made again. */
+/* Have Xen clear the first @n PTEs of @run. This cannot be put off. */
 static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 {
 	struct gnttab_unmap_grant_ref *ops = run->ops.unmap;
-	unsigned int i, left = n, tries = 0;
+	bool traced = trace_gntdev_unmap_enabled();
+	struct gntdev_grant *grant;
+	unsigned int i;
 
+	run->cleared += n;
 	run->user->ptes -= n;
 	atomic_long_sub(n, &gntdev_stats.user_ptes);
-	do {
-		gntdev_hv_unmap(ops, NULL, left);
-		for (i = 0, n = left, left = 0; i < n; i++) {
-			if (ops[i].status > 0)
-				ops[left++] = ops[i];
-			else if (ops[i].status != GNTST_okay)
-				user_pte_leaked(grant_of(run, ops[i].host_addr, base),
-						&ops[i]);
-		}
-	} while (left && ++tries < REMOVE_TRIES);
-
-	for (i = 0; i < left; i++)
-		user_pte_leaked(grant_of(run, ops[i].host_addr, base), &ops[i]);
+	gntdev_hv_unmap_retried(ops, NULL, n);
+	for (i = 0; i < n; i++) {
+		if (likely(ops[i].status == GNTST_okay && !traced))
+			continue;
+		grant = grant_of(run, ops[i].host_addr, base);
+		trace_gntdev_unmap(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
+				   ops[i].handle, ops[i].status);
+		if (ops[i].status != GNTST_okay)
+			user_pte_leaked(grant, &ops[i]);
+	}
 }
 
 /* Clear the PTEs of claimed grants that have one; the first of @run's PTEs is at @base. */
@@ -342,7 +343,7 @@ static void remove_ptes(struct pv_run *run, u64 base)
 			gnttab_set_unmap_op(&run->ops.unmap[n],
 					    base + i * sizeof(pte_t),
 					    USER_PTE_FLAGS, grant->uhandle);
-			run->ops.unmap[n++].status = 1;
+			n++;
 			grant->uhandle = INVALID_GRANT_HANDLE;
 		}
 		if (n == run->size || (n && i == run->count - 1)) {
@@ -423,9 +424,10 @@ static unsigned long next_pte(struct gntdev_user *user, unsigned long start,
  * on its page that it wanted.
  *
  * Context: does not sleep.
+ * Return: how many there were.
  */
-void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
-		      unsigned long end, bool hold)
+unsigned int gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
+			      unsigned long end, bool hold)
 {
 	struct gnttab_unmap_grant_ref few[GNTDEV_FEW] __uninitialized;
 	struct pv_run run = { .user = user, .hold = hold };
@@ -434,7 +436,7 @@ void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
 	start = max(start, user->start);
 	end = min(end, gntdev_user_end(user));
 	if (start >= end || !READ_ONCE(user->ptes))
-		return;
+		return 0;
 
 	run_init(&run, (end - start) >> PAGE_SHIFT, few, sizeof(few[0]),
 		 GFP_NOWAIT | __GFP_NOWARN);
@@ -449,6 +451,7 @@ void gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
 		start = next;
 	}
 	run_exit(&run);
+	return run.cleared;
 }
 
 /**

@@ -27,6 +27,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include <trace/events/gntdev.h>
 #include <xen/page.h>
 
 #include "gntdev.h"
@@ -100,14 +101,16 @@ static bool gntdev_invalidate(struct mmu_interval_notifier *notifier,
 {
 	struct gntdev_user *user = container_of(notifier, struct gntdev_user,
 						notifier);
+	unsigned int cleared = 0;
 
 	spin_lock(&user->map->user_lock);
 	mmu_interval_set_seq(notifier, cur_seq);
 	spin_unlock(&user->map->user_lock);
 
 	if (gntdev_pv())
-		gntdev_pv_remove(user, range->start, range->end,
-				 !mapping_ends(range));
+		cleared = gntdev_pv_remove(user, range->start, range->end,
+					   !mapping_ends(range));
+	trace_gntdev_invalidate(range, cleared);
 	return true;
 }
 

@@ -95,7 +95,7 @@ kbuild()
 
 	shift
 	(
-		unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL FLAVOR LAB SUITE TEST
+		unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL LAB SUITE TEST
 		export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true
 		export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=grantmirror KBUILD_BUILD_HOST=lab
 		make -s -C "$ours" O="$obj" -j"$(nproc)" CC="ccache gcc" \

@@ -21,7 +21,14 @@ GM_SCRIPTS=$GM_TOP/tools/xen-tests/lab
 GM_BUILD=$GM_TOP/build
 GM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/grantmirror
 GM_KERNEL=${KERNEL:-ours}
-GM_FLAVOR=${FLAVOR:-fast}
+# What a kernel is made of, ours or stock, says which tree it is built in; its flavour,
+# where in there: 'debug' is made of what 'ours' is.
+case $GM_KERNEL in
+debug)	GM_SOURCE=ours
+	GM_FLAVOR=debug ;;
+*)	GM_SOURCE=$GM_KERNEL
+	GM_FLAVOR=fast ;;
+esac
 # The processor of the lab's machine, x86 or arm64: the lab decides (LAB_ARCH in its
 # file of configs/lab, read by the Makefile). What is made for another one than x86 has
 # a name of its own in both places.
@@ -111,7 +118,7 @@ fragments_of()
 # What our own make hands down is not meant for a make that a script runs.
 forget_make()
 {
-	unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL FLAVOR LAB SUITE TEST ARCH CROSS_COMPILE
+	unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL LAB SUITE TEST ARCH CROSS_COMPILE
 }
 
 # A directory beside the target of a rename, emptied by whoever comes next

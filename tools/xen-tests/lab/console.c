@@ -24,7 +24,9 @@ static const char trouble[] =
 	"nobody cared|refcount_t: |implicitly unmap|segfault at|"
 	"multicall\\(s\\) failed|not unmapped: status|"
 	"traps: .* trap |malloc\\(\\): |stack smashing|FATAL TRAP|Xen BUG at|"
-	"Assertion .* failed|Out of memory: Killed|page allocation failure|kmemleak: [1-9]";
+	"Assertion .* failed|Out of memory: Killed|page allocation failure|"
+	"kmemleak: [1-9]|kmemleak: Memory pool empty|UBSAN: |ODEBUG: |"
+	"INFO: trying to register non-static key|turning off the locking correctness";
 
 #define MAX_BENIGN	64
 #define MAX_SHOWN	12

@@ -1,27 +1,28 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# kernel.sh: build the kernel ($KERNEL: ours or stock) and put what boots into
+# kernel.sh: build the kernel ($KERNEL: ours, stock or debug) and put what boots into
 # build/kernel/$KERNEL: vmlinux (uncompressed, as Xen and libxl take it: a stripped ELF
 # file; for arm64 the Image) and modules/.
 
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/kbuild.sh"
 
-tree=$GM_CACHE/tree/$GM_KERNEL
+tree=$GM_CACHE/tree/$GM_SOURCE
 obj=$tree/build-$GM_FLAVOR$GM_OF_ARCH
 out=$GM_BUILD/kernel/$GM_KERNEL$GM_OF_ARCH
 names=(base mm xen test)
 image=vmlinux
 [ "$GM_ARCH" != arm64 ] || image=Image
-[ "$GM_FLAVOR" = fast ] || die "FLAVOR=$GM_FLAVOR: only 'fast' exists"
 
 case $GM_KERNEL in
-ours)	overlay=("$GM_TOP"/{include,mm,drivers,arch})
-	names+=(ours) ;;
-stock)	overlay=() ;;
-*)	die "KERNEL=$GM_KERNEL: there are 'ours' and 'stock'" ;;
+ours)	names+=(ours) ;;
+debug)	names+=(ours debug) ;;
+stock)	;;
+*)	die "KERNEL=$GM_KERNEL: there are 'ours', 'stock' and 'debug'" ;;
 esac
+overlay=()
+[ "$GM_SOURCE" != ours ] || overlay=("$GM_TOP"/{include,mm,drivers,arch})
 mapfile -t fragments < <(fragments_of "${names[@]}")
 # One checksum over everything that the result depends on: when it has not
 # changed, kbuild is not even started.
@@ -84,7 +85,7 @@ publish()
 started=$SECONDS
 # Says which kernel the object directory holds (modules.sh builds against it).
 rm -f "$obj/.grantmirror-inputs"
-if [ "$GM_KERNEL" = ours ]; then
+if [ "$GM_SOURCE" = ours ]; then
 	"$GM_SCRIPTS/overlay.sh" "$tree"
 fi
 configure "${fragments[@]}"

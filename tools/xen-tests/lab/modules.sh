@@ -16,7 +16,7 @@
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/kbuild.sh"
 
-tree=$GM_CACHE/tree/$GM_KERNEL
+tree=$GM_CACHE/tree/$GM_SOURCE
 obj=$tree/build-$GM_FLAVOR$GM_OF_ARCH
 kernel=$GM_BUILD/kernel/$GM_KERNEL$GM_OF_ARCH
 src=$GM_TOP/tools/xen-tests/modules
@@ -51,7 +51,7 @@ if [ ${#names[@]} -gt 0 ]; then
 	release=$(cat "$kernel/release")
 	log=$tmp/build.log
 	kbuild_in "$tree" "$obj"
-	kmake+=(--no-print-directory M="$work" W=1e GM_KERNEL="$GM_KERNEL")
+	kmake+=(--no-print-directory M="$work" W=1e GM_KERNEL="$GM_SOURCE")
 	"${kmake[@]}" modules >"$log" 2>&1 </dev/null || {
 		cat "$log" >&2
 		die "a test module does not build (tools/xen-tests/modules, KERNEL=$GM_KERNEL)"

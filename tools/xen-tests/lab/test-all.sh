@@ -19,14 +19,20 @@ export GM_LONG=1
 
 steps=(runner check)
 [ "$GM_KERNEL" != ours ] || steps+=(compat)
+# Once more on the kernel that watches itself: debug/LAB/SUITE
+debug_steps=()
 for conf in "$GM_TOP"/configs/lab/*.conf; do
-	LAB_SUITES='' LAB_SUITES_LONG=''
+	LAB_SUITES='' LAB_SUITES_LONG='' LAB_SUITES_DEBUG=''
 	# shellcheck source=/dev/null
 	. "$conf"
+	for suite in $LAB_SUITES_DEBUG; do
+		debug_steps+=("debug/$(basename "$conf" .conf)/$suite")
+	done
 	for suite in $LAB_SUITES $LAB_SUITES_LONG; do
 		steps+=("$(basename "$conf" .conf)/$suite")
 	done
 done
+[ "$GM_KERNEL" != ours ] || steps+=(${debug_steps[@]+"${debug_steps[@]}"})
 
 inputs="$(cat "$GM_BUILD/kernel/$GM_KERNEL/inputs") ${ICOUNT:-} $(sum_of "$GM_TOP"/{tools,configs,Makefile})"
 if [ "$(cat "$state/inputs" 2>/dev/null)" != "$inputs" ]; then
@@ -34,32 +40,43 @@ if [ "$(cat "$state/inputs" 2>/dev/null)" != "$inputs" ]; then
 	echo "$inputs" >"$state/inputs"
 fi
 
-# As part of a make of its own: what is there is up to the Makefile.
-make_target() { make --no-print-directory -C "$GM_TOP" "$@" KERNEL="$GM_KERNEL"; }
+# make_target TARGET KERNEL VARIABLE=VALUE...: as part of a make of its own, because what is
+# there is up to the Makefile.
+make_target()
+{
+	local target=$1 kernel=$2
 
-# test_lab LAB SUITE: a lab with another processor needs everything built for that first.
+	shift 2
+	make --no-print-directory -C "$GM_TOP" "$target" KERNEL="$kernel" "$@"
+}
+
+# test_lab LAB SUITE KERNEL: a lab with another processor, or another kernel than everything
+# here is tested with, needs everything built for that first.
 test_lab()
 {
 	local LAB_ARCH=x86
 
 	# shellcheck source=/dev/null
 	. "$GM_TOP/configs/lab/$1.conf"
-	if [ "$LAB_ARCH" = "$GM_ARCH" ]; then
+	if [ "$LAB_ARCH" = "$GM_ARCH" ] && [ "$3" = "$GM_KERNEL" ]; then
 		SUITE=$2 LAB=$1 "$GM_SCRIPTS/test.sh"
 	else
-		make_target test SUITE="$2" LAB="$1"
+		make_target test "$3" SUITE="$2" LAB="$1"
 	fi
 }
 
 # run_step STEP DIRECTORY: leaves the counts in $counts; fails as the step does
 run_step()
 {
-	local step=$1 dir=$2 rc=0 lab=${1%/*}
+	local step=$1 dir=$2 rc=0 suite=${1##*/} lab=${1%/*} kernel=$GM_KERNEL
 
+	case $lab in
+	debug/*) kernel=debug lab=${lab#debug/} ;;
+	esac
 	case $step in
 	check | compat)
 		say "$step"
-		make_target "$step" >"$dir/output" 2>&1 || rc=$?
+		make_target "$step" "$kernel" >"$dir/output" 2>&1 || rc=$?
 		cat "$dir/output"
 		counts="1 0 0"
 		[ $rc = 0 ] || counts="0 1 0"
@@ -68,7 +85,7 @@ run_step()
 	runner)
 		SUITE=runner LAB='' "$GM_SCRIPTS/test.sh" | tee "$dir/output" || rc=$? ;;
 	*)
-		test_lab "$lab" "${step#*/}" | tee "$dir/output" || rc=$?
+		test_lab "$lab" "$suite" "$kernel" | tee "$dir/output" || rc=$?
 		cp "$GM_BUILD/logs/$lab/console.log" "$dir/" 2>/dev/null
 		;;
 	esac

@@ -136,12 +136,31 @@ void *gm_gntdev_map(int fd, const struct gm_grant *gr, int prot, int64_t *index)
 /* Signal raised by reading (or writing back) the byte at @addr; 0: none. */
 int gm_touch(volatile void *addr, bool write);
 
+/* ---- trace.c: trace events, in an instance of tracefs of one's own ---- */
+
+struct gm_trace {
+	const char *system;
+	bool mounted;
+	char instance[64]; /* its directory; empty: there is none */
+	char *text;
+};
+
+int gm_trace_open(struct gm_trace *t, const char *system);
+int gm_trace_close(struct gm_trace *t);
+int gm_trace_enable(struct gm_trace *t, bool on);
+const char *gm_trace_text(struct gm_trace *t);
+bool gm_trace_has_field(struct gm_trace *t, const char *event, const char *field);
+bool gm_trace_has(const char *text, const char *event, const char *want);
+
 /* ---- util.c ---- */
 
 double gm_now(void);
 double gm_scale(void);
 void gm_sleep_ms(int ms);
 long gm_slab_kb(void);
+int gm_write_file(const char *path, const char *text);
+ssize_t gm_read_file(const char *path, char *text, size_t size);
+long gm_read_value(const char *path, const char *name);
 int gm_run(char *out, size_t size, int timeout_ms, const char *cmd);
 
 /*

@@ -61,6 +61,56 @@ long gm_slab_kb(void)
 	return kb;
 }
 
+/* For files of the kernel, which take what they want in one piece. */
+int gm_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* The first @size - 1 bytes of a file, and their number; empty if there is none. */
+ssize_t gm_read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 0, len = 0;
+
+	text[0] = '\0';
+	if (fd < 0)
+		return -errno;
+	while (len < (ssize_t)size - 1) {
+		n = read(fd, text + len, size - 1 - len);
+		if (n <= 0)
+			break;
+		len += n;
+	}
+	text[len] = '\0';
+	close(fd);
+	return n < 0 ? -EIO : len;
+}
+
+/* The number in the line "@name number" of a file, or -1. */
+long gm_read_value(const char *path, const char *name)
+{
+	char line[128], key[64];
+	long value, found = -1;
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %ld", key, &value) == 2 && !strcmp(key, name))
+			found = value;
+	fclose(f);
+	return found;
+}
+
 /* Waits for @pid to end, and ends it when it takes longer than @timeout_ms. */
 static int wait_child(pid_t pid, int timeout_ms, int *status)
 {

@@ -91,6 +91,31 @@ leftovers()
 	echo "@@ end $1/leftovers 0"
 }
 
+# A kernel that watches itself (KERNEL=debug) is asked what it has found; what it has to say
+# besides, it has said on the console.
+# kernel_state SUITE
+kernel_state()
+{
+	leaks=/sys/kernel/debug/kmemleak
+	[ -w $leaks ] || return 0
+	echo "@@ begin $1/kernel"
+	echo "TAP version 13"
+	echo "1..2"
+	# Young objects are not looked at; twice, as a pointer may be on its way.
+	for _ in 1 2; do
+		sleep 6
+		echo scan >$leaks
+	done
+	[ -z "$(cat $leaks)" ]
+	result $? 1 kernel.no_memory_leaked "$(grep -c unreferenced $leaks) objects, see the console"
+	cat $leaks >&2
+	echo clear >$leaks
+	locks=$(sed -n 's/^ *debug_locks: *//p' /proc/lockdep_stats)
+	[ "$locks" = 1 ]
+	result $? 2 kernel.locks_are_watched_to_the_end "debug_locks: '$locks'"
+	echo "@@ end $1/kernel 0"
+}
+
 # The suite runs in a driver domain: its console, which xenconsoled writes to a
 # file, carries the results; gm-oracle answers what only dom0 can know.
 # run_in_driver_domain SUITE GRANTER-DOMID RAMDISK WORDS [SETTING...]
@@ -189,6 +214,7 @@ test)
 		# Those that need guests start their own.
 		*) gm-suite "$suite" ;;
 		esac
+		kernel_state "$suite"
 	done
 	;;
 esac

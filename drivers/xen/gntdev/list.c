@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All maps that there are, in debugfs/xen/gntdev/maps: who holds whose memory.
+ *
+ * A line for each map, under a line that names the columns. A map is shown as long as it
+ * exists, which may be longer than it can be reached through its file: an mmapped one after
+ * UNMAP_GRANT_REF ("removed"), and one with a busy page when the file has been closed, or its
+ * process has died ("closed"; an mmapped map keeps its file open). So the object that stands
+ * for the file lives until the last of its maps has gone.
+ *
+ * Locks: files_lock protects the list of files and is outside of gntdev_file.lock, which
+ * protects a file's list of maps. Nothing that maps or unmaps takes files_lock.
+ */
+#include <linux/debugfs.h>
+#include <linux/jiffies.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include "gntdev.h"
+
+/* Domains of one map that are named; there is hardly ever more than one. */
+#define DOMIDS_SHOWN 4
+
+static DEFINE_MUTEX(files_lock);
+static LIST_HEAD(files);
+static unsigned int files_made;
+
+/**
+ * gntdev_list_file() - Show a file that the current process has just opened
+ * @file: new file; its maps are shown from now on
+ */
+void gntdev_list_file(struct gntdev_file *file)
+{
+	refcount_set(&file->users, 1);
+	INIT_LIST_HEAD(&file->all_maps);
+	file->pid = task_tgid_nr(current);
+	get_task_comm(file->comm, current);
+
+	mutex_lock(&files_lock);
+	file->number = ++files_made;
+	list_add_tail(&file->in_files, &files);
+	mutex_unlock(&files_lock);
+}
+
+/**
+ * gntdev_file_put() - Drop a reference on a file: the descriptor's, or a map's
+ * @file: file; freed with the last one
+ */
+void gntdev_file_put(struct gntdev_file *file)
+{
+	if (!refcount_dec_and_test(&file->users))
+		return;
+	mutex_lock(&files_lock);
+	list_del(&file->in_files);
+	mutex_unlock(&files_lock);
+	kfree(file);
+}
+
+/**
+ * gntdev_list_map() - Show a map
+ * @file: its file, locked
+ * @map: new map, at its place in @file
+ */
+void gntdev_list_map(struct gntdev_file *file, struct gntdev_map *map)
+{
+	lockdep_assert_held(&file->lock);
+	refcount_inc(&file->users);
+	map->file = file;
+	map->made = jiffies;
+	list_add_tail(&map->in_file, &file->all_maps);
+}
+
+/**
+ * gntdev_unlist_map() - Show a map no longer, if it ever was
+ * @map: map that is about to be freed
+ *
+ * Context: sleeps; the file is not locked.
+ */
+void gntdev_unlist_map(struct gntdev_map *map)
+{
+	struct gntdev_file *file = map->file;
+
+	if (!file)
+		return;
+	mutex_lock(&file->lock);
+	list_del(&map->in_file);
+	mutex_unlock(&file->lock);
+	gntdev_file_put(file);
+}
+
+static const char *map_state(struct gntdev_map *map)
+{
+	if (map->file->closed)
+		return "closed";
+	return mtree_load(&map->file->maps, map->index) == map ? "open" : "removed";
+}
+
+static void show_domids(struct seq_file *m, const struct gntdev_map *map)
+{
+	domid_t shown[DOMIDS_SHOWN];
+	unsigned int i, j, n = 0;
+
+	for (i = 0; i < map->count && n < DOMIDS_SHOWN; i++) {
+		for (j = 0; j < n && shown[j] != map->grants[i].domid; j++)
+			;
+		if (j < n)
+			continue;
+		shown[n++] = map->grants[i].domid;
+		seq_printf(m, "%s%u", n > 1 ? "," : " ", map->grants[i].domid);
+	}
+}
+
+static void show_map(struct seq_file *m, struct gntdev_map *map)
+{
+	const struct gntdev_file *file = map->file;
+
+	seq_printf(m, "%d ", file->pid);
+	/* One word, whatever a process calls itself */
+	seq_escape(m, *file->comm ? file->comm : "-", " \t\n\\");
+	seq_printf(m, " %u %s 0x%llx %u", file->number, map_state(map),
+		   (u64)map->index << PAGE_SHIFT, map->count);
+	show_domids(m, map);
+	seq_printf(m, " %u %u %u %u\n", READ_ONCE(map->live),
+		   READ_ONCE(map->claimed), READ_ONCE(map->deferred),
+		   jiffies_to_msecs(jiffies - map->made));
+}
+
+static void *maps_start(struct seq_file *m, loff_t *pos)
+{
+	mutex_lock(&files_lock);
+	return seq_list_start_head(&files, *pos);
+}
+
+static void *maps_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	return seq_list_next(v, &files, pos);
+}
+
+static void maps_stop(struct seq_file *m, void *v)
+{
+	mutex_unlock(&files_lock);
+}
+
+static int maps_show(struct seq_file *m, void *v)
+{
+	struct gntdev_file *file;
+	struct gntdev_map *map;
+
+	if (v == &files) {
+		seq_puts(m, "pid comm file state offset count domids kernel_side user_side deferred age_ms\n");
+		return 0;
+	}
+	file = list_entry(v, struct gntdev_file, in_files);
+	mutex_lock(&file->lock);
+	list_for_each_entry(map, &file->all_maps, in_file)
+		show_map(m, map);
+	mutex_unlock(&file->lock);
+	return 0;
+}
+
+static const struct seq_operations maps_sops = {
+	.start = maps_start,
+	.next = maps_next,
+	.stop = maps_stop,
+	.show = maps_show,
+};
+DEFINE_SEQ_ATTRIBUTE(maps);
+
+/**
+ * gntdev_list_init() - Create the file in debugfs
+ * @dir: the driver's directory there, whose removal takes it away again
+ */
+void gntdev_list_init(struct dentry *dir)
+{
+	debugfs_create_file("maps", 0400, dir, NULL, &maps_fops);
+}
