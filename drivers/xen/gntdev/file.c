@@ -252,6 +252,11 @@ static long gntdev_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		return ioctl_notify(file, uarg);
 	case IOCTL_GNTDEV_GRANT_COPY:
 		return gntdev_ioctl_copy(uarg);
+	case IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS:
+	case IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED:
+	case IOCTL_GNTDEV_DMABUF_IMP_TO_REFS:
+	case IOCTL_GNTDEV_DMABUF_IMP_RELEASE:
+		return gntdev_ioctl_dmabuf(file, cmd, uarg);
 	default:
 		return gntdev_ioctl_ext(file, cmd, uarg);
 	}
@@ -266,6 +271,8 @@ static int gntdev_open(struct inode *inode, struct file *filp)
 		return -ENOMEM;
 	mutex_init(&file->lock);
 	mt_init_flags(&file->maps, MT_FLAGS_ALLOC_RANGE);
+	INIT_LIST_HEAD(&file->exports);
+	INIT_LIST_HEAD(&file->imports);
 	filp->private_data = file;
 	return 0;
 }
@@ -279,6 +286,7 @@ static int gntdev_release(struct inode *inode, struct file *filp)
 	mt_for_each(&file->maps, map, index, ULONG_MAX)
 		gntdev_map_put(map);
 	mtree_destroy(&file->maps);
+	gntdev_dmabuf_close(file);
 	kfree(file);
 	return 0;
 }
@@ -317,16 +325,22 @@ static int __init gntdev_init(void)
 	if (err)
 		goto destroy_wq;
 
+	err = gntdev_dmabuf_init();
+	if (err)
+		goto exit_map;
+
 	gntdev_stats_init();
 	err = misc_register(&gntdev_miscdev);
 	if (err) {
 		pr_err("cannot register /dev/xen/gntdev: error %d\n", err);
-		goto exit_map;
+		goto exit_dmabuf;
 	}
 	return 0;
 
-exit_map:
+exit_dmabuf:
 	gntdev_stats_exit();
+	gntdev_dmabuf_exit();
+exit_map:
 	gntdev_map_exit();
 destroy_wq:
 	destroy_workqueue(gntdev_wq);
@@ -339,6 +353,7 @@ static void __exit gntdev_exit(void)
 	gntdev_stats_exit();
 	/* The last map may have dropped its module reference just now, in work. */
 	destroy_workqueue(gntdev_wq);
+	gntdev_dmabuf_exit();
 	gntdev_map_exit();
 }
 
