@@ -123,10 +123,11 @@ TEST_F_TIMEOUT(backend, each_grant_has_its_status, GM_TEST_S)
 	memset(self->status, 0x55, sizeof(self->status));
 	EXPECT_EQ(-EINVAL, backend_map(self->fd, self->refs, PAGES, 0, self->status));
 	for (unsigned int i = 0; i < PAGES; i++) {
-		if (i == 7)
+		if (i == 7) {
 			EXPECT_GT(0, self->status[i]);
-		else
+		} else {
 			EXPECT_EQ(0, self->status[i]);
+		}
 	}
 	/* All or none. */
 	EXPECT_IN_USE(&self->gr, 0);
