@@ -12,6 +12,8 @@
  *                            behind it to Xen, so that nothing is left but the pages. This is
  *                            what GNTDEV_DMA_FLAG_WC and GNTDEV_DMA_FLAG_COHERENT ask for.
  */
+#define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
+
 #include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
