@@ -125,6 +125,7 @@ EXPORT_SYMBOL_GPL(gntdev_run_page);
  * A write to such a page is a fault that the kernel does not survive.
  *
  * Context: any.
+ * Return: whether it is.
  */
 bool gntdev_run_readonly(struct gntdev_run *run, unsigned int i)
 {

@@ -83,6 +83,8 @@ static struct platform_device *dma_device;
 
 /**
  * gntdev_dmabuf_device() - The device in whose name this driver uses dma-bufs
+ *
+ * Return: it; it has no driver and does no DMA.
  */
 struct device *gntdev_dmabuf_device(void)
 {

@@ -154,7 +154,7 @@ static int grant_pages(struct dmabuf_import *imp, domid_t domid)
 
 	__sg_page_iter_start(&page_iter, imp->sgt->sgl, imp->sgt->orig_nents, 0);
 	err = 0;
-	for_each_sgtable_dma_page(imp->sgt, &dma_iter, 0) {
+	for_each_sg_dma_page(imp->sgt->sgl, &dma_iter, imp->sgt->nents, 0) {
 		struct page *page = NULL;
 
 		if (__sg_page_iter_next(&page_iter) && sg_page(page_iter.sg))
@@ -200,7 +200,7 @@ static int import_attach(struct dmabuf_import *imp)
 	imp->sgt = sgt;
 
 	/* Grants are of whole pages. */
-	for_each_sgtable_dma_sg(sgt, sg, i)
+	for_each_sg(sgt->sgl, sg, sgt->nents, i)
 		if (!PAGE_ALIGNED(sg_dma_address(sg)) || !PAGE_ALIGNED(sg_dma_len(sg)))
 			return -EINVAL;
 	return 0;

@@ -43,6 +43,7 @@ static int backend_map(struct backend *b, const struct gm_gnt_map *op)
 	struct gntdev_run *run = ERR_PTR(-ENOMEM);
 	struct gm_gnt_ref *urefs;
 	struct gntdev_ref *refs;
+	bool status_lost = false;
 	s16 *status = NULL;
 	unsigned int i;
 
@@ -69,12 +70,12 @@ static int backend_map(struct backend *b, const struct gm_gnt_map *op)
 		b->count = op->count;
 	}
 	if (status && copy_to_user(u64_to_user_ptr(op->status), status,
-				   op->count * sizeof(*status)) && IS_ERR(run))
-		run = ERR_PTR(-EFAULT);
+				   op->count * sizeof(*status)))
+		status_lost = true;
 	kvfree(status);
 	kvfree(refs);
 	kvfree(urefs);
-	return PTR_ERR_OR_ZERO(run);
+	return status_lost ? -EFAULT : PTR_ERR_OR_ZERO(run);
 }
 
 static int backend_copy(struct backend *b, const struct gm_gnt_page *op, bool write)

@@ -97,7 +97,7 @@ static int importer_pages(struct importer *imp)
 
 	if (!imp->sgt)
 		return 0;
-	for_each_sgtable_dma_page(imp->sgt, &iter, 0)
+	for_each_sg_dma_page(imp->sgt->sgl, &iter, imp->sgt->nents, 0)
 		n++;
 	return n;
 }
@@ -109,7 +109,7 @@ static int importer_sg(struct importer *imp, const struct gm_importer_page *op)
 
 	if (!imp->sgt)
 		return -EINVAL;
-	for_each_sgtable_page(imp->sgt, &iter, 0)
+	for_each_sg_page(imp->sgt->sgl, &iter, imp->sgt->orig_nents, 0)
 		if (n++ == op->page)
 			return importer_copy(op, page_address(sg_page_iter_page(&iter)));
 	return -EINVAL;
