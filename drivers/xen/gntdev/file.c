@@ -253,6 +253,11 @@ static long gntdev_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		return ioctl_notify(file, uarg);
 	case IOCTL_GNTDEV_GRANT_COPY:
 		return gntdev_ioctl_copy(uarg);
+	case IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS:
+	case IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED:
+	case IOCTL_GNTDEV_DMABUF_IMP_TO_REFS:
+	case IOCTL_GNTDEV_DMABUF_IMP_RELEASE:
+		return gntdev_ioctl_dmabuf(file, cmd, uarg);
 	default:
 		return gntdev_ioctl_ext(file, cmd, uarg);
 	}
@@ -267,6 +272,8 @@ static int gntdev_open(struct inode *inode, struct file *filp)
 		return -ENOMEM;
 	mutex_init(&file->lock);
 	mt_init_flags(&file->maps, MT_FLAGS_ALLOC_RANGE);
+	INIT_LIST_HEAD(&file->exports);
+	INIT_LIST_HEAD(&file->imports);
 	gntdev_list_file(file);
 	filp->private_data = file;
 	return 0;
@@ -284,6 +291,7 @@ static int gntdev_release(struct inode *inode, struct file *filp)
 	file->closed = true;
 	mtree_destroy(&file->maps);
 	mutex_unlock(&file->lock);
+	gntdev_dmabuf_close(file);
 	gntdev_file_put(file);
 	return 0;
 }
@@ -322,16 +330,22 @@ static int __init gntdev_init(void)
 	if (err)
 		goto destroy_wq;
 
+	err = gntdev_dmabuf_init();
+	if (err)
+		goto exit_map;
+
 	gntdev_stats_init();
 	err = misc_register(&gntdev_miscdev);
 	if (err) {
 		pr_err("cannot register /dev/xen/gntdev: error %d\n", err);
-		goto exit_map;
+		goto exit_dmabuf;
 	}
 	return 0;
 
-exit_map:
+exit_dmabuf:
 	gntdev_stats_exit();
+	gntdev_dmabuf_exit();
+exit_map:
 	gntdev_map_exit();
 destroy_wq:
 	destroy_workqueue(gntdev_wq);
@@ -344,6 +358,7 @@ static void __exit gntdev_exit(void)
 	gntdev_stats_exit();
 	/* The last map may have dropped its module reference just now, in work. */
 	destroy_workqueue(gntdev_wq);
+	gntdev_dmabuf_exit();
 	gntdev_map_exit();
 }
 

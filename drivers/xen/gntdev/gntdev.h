@@ -74,7 +74,9 @@
  *
  * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
  * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, ext.c (newer ioctls), hv.c
- * (all hypercalls), stats.c (counters), list.c (all maps, for debugfs).
+ * (all hypercalls), stats.c (counters), list.c (all maps, for debugfs), backend.c (in-kernel
+ * API), dmabuf.c (dma-bufs of grants), dmabuf_imp.c (grants of dma-bufs), dmabuf_pages.c
+ * (pages behind a dma-buf).
  *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
  */
@@ -83,6 +85,7 @@
 
 #include <linux/atomic.h>
 #include <linux/eventfd.h>
+#include <linux/list.h>
 #include <linux/maple_tree.h>
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
@@ -172,6 +175,9 @@ struct gntdev_notify {
  * @backoff: ms until @work looks at busy pages again; under @lock
  * @notify: under @lock
  * @ack: eventfd that is told when nothing is mapped any more, or NULL; under @lock
+ * @done: called when nothing is mapped any more and the map goes, or NULL
+ * @done_priv: for @done
+ * @backing: where the pages come from, if not from Xen's pool (dmabuf_pages.c), or NULL
  * @work: gives back grants that were busy
  * @grants: the grants, in file offset order
  */
@@ -191,6 +197,9 @@ struct gntdev_map {
 	struct gntdev_file *file;
 	struct list_head in_file;
 	unsigned long made;
+	void (*done)(void *priv);
+	void *done_priv;
+	struct gntdev_backing *backing;
 	struct delayed_work work;
 	struct gntdev_grant *grants;
 };
@@ -233,6 +242,8 @@ struct gntdev_user {
  * @closed: the descriptor has gone
  * @pid: who opened it
  * @comm: likewise
+ * @exports: dma-bufs made of grants; see dmabuf.c for its lock
+ * @imports: dma-bufs granted to others; see dmabuf_imp.c for its lock
  */
 struct gntdev_file {
 	struct mutex lock; /* maps */
@@ -244,6 +255,8 @@ struct gntdev_file {
 	bool closed;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
+	struct list_head exports;
+	struct list_head imports;
 };
 
 struct gntdev_stats {
@@ -368,6 +381,7 @@ void gntdev_hv_init(struct dentry *dir);
 
 /* vma.c */
 int gntdev_mmap(struct file *filp, struct vm_area_struct *vma);
+int gntdev_mmap_map(struct gntdev_map *map, struct vm_area_struct *vma);
 
 /* pv.c */
 #ifdef CONFIG_XEN_PV
@@ -428,6 +442,49 @@ long gntdev_ioctl_copy(void __user *arg);
 /* ext.c */
 long gntdev_ioctl_ext(struct gntdev_file *file, unsigned int cmd,
 		      void __user *arg);
+
+/* backend.c */
+struct gntdev_map *gntdev_map_refs(const struct gntdev_ref *refs,
+				   unsigned int count, bool writable, s16 *status);
+
+/* dmabuf.c, dmabuf_imp.c, dmabuf_pages.c */
+#ifdef CONFIG_XEN_GNTDEV_DMABUF
+long gntdev_ioctl_dmabuf(struct gntdev_file *file, unsigned int cmd,
+			 void __user *arg);
+void gntdev_dmabuf_close(struct gntdev_file *file);
+int gntdev_dmabuf_init(void);
+void gntdev_dmabuf_exit(void);
+long gntdev_dmabuf_imp_to_refs(struct gntdev_file *file, void __user *arg);
+long gntdev_dmabuf_imp_release(struct gntdev_file *file, void __user *arg);
+void gntdev_dmabuf_imp_close(struct gntdev_file *file);
+struct device *gntdev_dmabuf_device(void);
+int gntdev_backing_alloc(struct gntdev_map *map, u32 flags);
+void gntdev_backing_free(struct gntdev_map *map);
+int gntdev_pages_in_a_row(struct gntdev_map *map);
+#else
+static inline long gntdev_ioctl_dmabuf(struct gntdev_file *file,
+				       unsigned int cmd, void __user *arg)
+{
+	return -ENOTTY;
+}
+
+static inline void gntdev_dmabuf_close(struct gntdev_file *file)
+{
+}
+
+static inline int gntdev_dmabuf_init(void)
+{
+	return 0;
+}
+
+static inline void gntdev_dmabuf_exit(void)
+{
+}
+
+static inline void gntdev_backing_free(struct gntdev_map *map)
+{
+}
+#endif
 
 /* list.c */
 void gntdev_list_file(struct gntdev_file *file);

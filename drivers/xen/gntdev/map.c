@@ -162,6 +162,10 @@ static void free_pages_of(struct gntdev_map *map)
 	struct page *pages[GNTDEV_FEW] __uninitialized;
 	unsigned int i, n = 0;
 
+	if (map->backing) {
+		gntdev_backing_free(map);
+		return;
+	}
 	for (i = 0; i < map->count; i++) {
 		struct gntdev_grant *grant = &map->grants[i];
 
@@ -237,6 +241,8 @@ static void map_free(struct gntdev_map *map)
 	if (map->ack)
 		eventfd_ctx_put(map->ack);
 	free_pages_of(map);
+	if (map->done)
+		map->done(map->done_priv);
 	grants_free(map);
 	kfree(map);
 	atomic_long_dec(&gntdev_stats.maps);

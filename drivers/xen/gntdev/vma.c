@@ -459,34 +459,31 @@ unlock:
 }
 
 /**
- * gntdev_mmap() - mmap() of a map, or of a part of it
- * @filp: open file
- * @vma: to be filled; its offset and length lie within one map
+ * gntdev_mmap_map() - mmap() of a map, or of a part of it
+ * @map: map; the caller's reference goes over to @vma, or is dropped on an error
+ * @vma: to be filled; its offset and length lie within @map
  *
  * Installs the user side. Auto-translated, if the kernel side was given back by an earlier
  * munmap(), it is mapped again first, without waiting for the guest.
  *
  * Context: mmap lock held for write.
- * Return: 0; -EINVAL: no such map, private and writable, writable over read-only
- *         grants, or (PV) a grant that does not exist or is not granted to us; -EBUSY: part
+ * Return: 0; -EINVAL: private and writable, writable over read-only grants, or (PV) a
+ *         grant that does not exist or is not granted to us; -EBUSY: part
  *         of it is mmapped already; -EAGAIN (not PV): the guest must page memory in first,
  *         try again; -ENOSPC: Xen is out of handles; -EIO: so badly
  *         wrong that a page had to be leaked; -ENOMEM; -EINTR: killed;
  *         -ERESTARTNOINTR: a signal is pending, the system call begins again.
  */
-int gntdev_mmap(struct file *filp, struct vm_area_struct *vma)
+int gntdev_mmap_map(struct gntdev_map *map, struct vm_area_struct *vma)
 {
 	struct gntdev_user *user;
-	struct gntdev_map *map;
 	int err;
 
 	/* A private mapping would copy granted pages on write. */
-	if ((vma->vm_flags & VM_WRITE) && !(vma->vm_flags & VM_SHARED))
+	if ((vma->vm_flags & VM_WRITE) && !(vma->vm_flags & VM_SHARED)) {
+		gntdev_map_put(map);
 		return -EINVAL;
-
-	map = gntdev_find_map(filp->private_data, vma->vm_pgoff, vma_pages(vma));
-	if (!map)
-		return -EINVAL;
+	}
 
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY | VM_MIXEDMAP);
 	/* What was asked for read-only, of grants or privately, stays so. */
@@ -504,4 +501,20 @@ int gntdev_mmap(struct file *filp, struct vm_area_struct *vma)
 	vma->vm_private_data = user;
 	vma->vm_ops = &gntdev_vm_ops;
 	return 0;
+}
+
+/**
+ * gntdev_mmap() - mmap() of what lies at an offset of the file
+ * @filp: open file
+ * @vma: to be filled; its offset and length lie within one map
+ *
+ * Context: mmap lock held for write.
+ * Return: as gntdev_mmap_map(), and -EINVAL: no such map.
+ */
+int gntdev_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct gntdev_map *map = gntdev_find_map(filp->private_data, vma->vm_pgoff,
+						 vma_pages(vma));
+
+	return map ? gntdev_mmap_map(map, vma) : -EINVAL;
 }

@@ -15,6 +15,10 @@
  *   evtchn-watch PORT MS ID OFF  the same, and then at once read the byte at OFF
  *                                and revoke ID: fired VALUE | timeout VALUE
  *   evtchn-close PORT
+ *   map DOMID REF...             map what DOMID has granted to us      -> ID
+ *   mcheck ID SEED               compare what is mapped; ERR: the first wrong byte
+ *   mfill ID SEED                fill it
+ *   munmap ID
  *   sh COMMAND                   -> EXIT-CODE OUTPUT (cut)
  *
  * The references of grant ID are in data/gm/refs/ID/0, 1, ..., GM_REFS_PER_NODE
@@ -26,7 +30,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <xenevtchn.h>
 #include <xengnttab.h>
@@ -39,6 +45,8 @@
 
 #define MAX_SHARES 256
 #define MAX_PORTS 64
+#define MAX_MAPS 8
+#define MAX_MAP_PAGES 128
 
 struct share {
 	void *addr; /* NULL: unused */
@@ -50,11 +58,19 @@ struct port {
 	int port;
 };
 
+/* What another domain has granted to this one. */
+struct map {
+	void *addr; /* NULL: unused */
+	unsigned int count;
+	int fd; /* of the grant device: it maps this only */
+};
+
 struct agent {
 	struct xs_handle *xs;
 	xengntshr_handle *xgs;
 	struct share shares[MAX_SHARES];
 	struct port ports[MAX_PORTS];
+	struct map maps[MAX_MAPS];
 };
 
 typedef int (*command)(struct agent *a, char *args, char *rsp);
@@ -223,7 +239,7 @@ static int cmd_poke(struct agent *a, char *args, char *rsp)
 	return 0;
 }
 
-static int revoke(struct agent *a, struct share *s, int id)
+static int revoke_share(struct agent *a, struct share *s, int id)
 {
 	int ret = xengntshr_unshare(a->xgs, s->addr, s->count);
 
@@ -242,7 +258,7 @@ static int cmd_revoke(struct agent *a, char *args, char *rsp)
 	s = find_share(a, id, rsp);
 	if (!s)
 		return -1;
-	return revoke(a, s, id) ? fail(rsp, "unshare") : 0;
+	return revoke_share(a, s, id) ? fail(rsp, "unshare") : 0;
 }
 
 /* ---- event channels ---- */
@@ -331,7 +347,7 @@ static int cmd_evtchn_watch(struct agent *a, char *args, char *rsp)
 		return usage(rsp);
 	fired = wait_event(p, ms);
 	value = ((volatile uint8_t *)s->addr)[offset];
-	if (revoke(a, s, id))
+	if (revoke_share(a, s, id))
 		return fail(rsp, "unshare");
 	snprintf(rsp, GM_RSP_MAX, "%s %u", fired ? "fired" : "timeout", value);
 	return 0;
@@ -368,6 +384,92 @@ static int cmd_sh(struct agent *a, char *args, char *rsp)
 	return 0;
 }
 
+/* ---- the other way round: what was granted to us ---- */
+
+static struct map *find_map(struct agent *a, const char *args, char *rsp)
+{
+	int id = -1;
+
+	if (sscanf(args, "%d", &id) == 1 && id >= 0 && id < MAX_MAPS && a->maps[id].addr)
+		return &a->maps[id];
+	snprintf(rsp, GM_RSP_MAX, "no map %d", id);
+	return NULL;
+}
+
+static int cmd_map(struct agent *a, char *args, char *rsp)
+{
+	uint32_t refs[MAX_MAP_PAGES];
+	struct gm_grant grant = { .refs = refs };
+	struct map *map = a->maps;
+	char *end;
+
+	while (map < a->maps + MAX_MAPS && map->addr)
+		map++;
+	if (map == a->maps + MAX_MAPS)
+		return usage(rsp);
+	grant.domid = strtoul(args, &end, 10);
+	while (*end && grant.count < MAX_MAP_PAGES)
+		refs[grant.count++] = strtoul(end, &end, 10);
+	if (!grant.count)
+		return usage(rsp);
+
+	map->fd = gm_gntdev_open();
+	if (map->fd < 0)
+		return fail(rsp, "gntdev");
+	map->count = grant.count;
+	map->addr = gm_gntdev_map(map->fd, &grant, PROT_READ | PROT_WRITE, NULL);
+	if (map->addr == MAP_FAILED) {
+		map->addr = NULL;
+		fail(rsp, "map");
+		close(map->fd);
+		return -1;
+	}
+	snprintf(rsp, GM_RSP_MAX, "%d", (int)(map - a->maps));
+	return 0;
+}
+
+static int cmd_mcheck(struct agent *a, char *args, char *rsp)
+{
+	struct map *map = find_map(a, args, rsp);
+	unsigned long long seed;
+	ssize_t at;
+
+	if (!map)
+		return -1;
+	if (sscanf(args, "%*d %llu", &seed) != 1)
+		return usage(rsp);
+	at = gm_check(map->addr, seed, 0, map->count);
+	if (at < 0)
+		return 0;
+	snprintf(rsp, GM_RSP_MAX, "wrong byte at %zd", at);
+	return -1;
+}
+
+static int cmd_mfill(struct agent *a, char *args, char *rsp)
+{
+	struct map *map = find_map(a, args, rsp);
+	unsigned long long seed;
+
+	if (!map)
+		return -1;
+	if (sscanf(args, "%*d %llu", &seed) != 1)
+		return usage(rsp);
+	gm_fill(map->addr, seed, 0, map->count);
+	return 0;
+}
+
+static int cmd_munmap(struct agent *a, char *args, char *rsp)
+{
+	struct map *map = find_map(a, args, rsp);
+
+	if (!map)
+		return -1;
+	munmap(map->addr, map->count * GM_PAGE_SIZE);
+	close(map->fd);
+	map->addr = NULL;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	command run;
@@ -382,6 +484,10 @@ static const struct {
 	{ "evtchn-wait", cmd_evtchn_wait },
 	{ "evtchn-watch", cmd_evtchn_watch },
 	{ "evtchn-close", cmd_evtchn_close },
+	{ "map", cmd_map },
+	{ "mcheck", cmd_mcheck },
+	{ "mfill", cmd_mfill },
+	{ "munmap", cmd_munmap },
 	{ "sh", cmd_sh },
 };
 
