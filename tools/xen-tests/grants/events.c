@@ -316,8 +316,10 @@ TEST_F_TIMEOUT(events, g17_core_has_no_granted_page, GM_TEST_S)
 	EXPECT_TRUE(WCOREDUMP(status));
 	EXPECT_IN_USE(&self->gr, 0);
 	snprintf(core, sizeof(core), "/tmp/gm-core.%d", m.pid);
-	for (unsigned int i = 0; i < PAGES; i++)
-		EXPECT_EQ(0, core_holds(core, SEED, i)) TH_LOG("page %u", i);
+	for (unsigned int i = 0; i < PAGES; i++) {
+		EXPECT_EQ(0, core_holds(core, SEED, i))
+			TH_LOG("page %u", i);
+	}
 	unlink(core);
 }
 
@@ -364,7 +366,8 @@ TEST_F_TIMEOUT(events, g05_oom_kill_gives_grants_back, GM_TEST_S)
 		TH_LOG("status %#x", status);
 	EXPECT_IN_USE(&self->gr, 0);
 
-	EXPECT_TRUE(gm_wait(!rmdir(CGROUP), LATER_MS)) TH_LOG("%s", strerror(errno));
+	EXPECT_TRUE(gm_wait(!rmdir(CGROUP), LATER_MS))
+		TH_LOG("%s", strerror(errno));
 	EXPECT_EQ(0, write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
 	EXPECT_EQ(0, umount(CGROUP_ROOT));
 	EXPECT_EQ(0, rmdir(CGROUP_ROOT));
