@@ -35,15 +35,77 @@ struct pin_request {
 #define PIN_STOP	_IO('g', 8)
 #define PIN_WRITE	1
 
+/* ---- a slow device ---- */
+
+struct dm_request {
+	struct dm_ioctl io;
+	struct dm_target_spec target;
+	char params[128];
+};
+
+static int dm_call(int control, unsigned long cmd, struct dm_request *req)
+{
+	req->io.version[0] = DM_VERSION_MAJOR;
+	req->io.data_size = sizeof(*req);
+	req->io.data_start = offsetof(struct dm_request, target);
+	snprintf(req->io.name, sizeof(req->io.name), DM_NAME);
+	return ioctl(control, cmd, req);
+}
+
+static int slow_disk_remove(int control)
+{
+	struct dm_request req = {};
+	int ret = dm_call(control, DM_DEV_REMOVE, &req);
+
+	close(control);
+	return ret;
+}
+
+/* A device on which a write, unlike a read, takes DELAY_MS; its control, or -errno. */
+static int slow_disk_make(dev_t *dev)
+{
+	struct dm_request create = {}, load = {}, resume = {};
+	int control, err;
+
+	if (gm_run(NULL, 0, GM_TIMEOUT_MS, "modprobe -a brd dm-mod dm-delay"))
+		return -ENODEV;
+	/* devtmpfs has made it. */
+	control = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
+	if (control < 0)
+		return -errno;
+	load.io.target_count = 1;
+	load.target.length = DISK_SECTORS;
+	snprintf(load.target.target_type, sizeof(load.target.target_type), "delay");
+	snprintf(load.params, sizeof(load.params), DISK " 0 0 " DISK " 0 %d",
+		 DELAY_MS);
+	if (dm_call(control, DM_DEV_CREATE, &create)) {
+		err = errno;
+		close(control);
+		return -err;
+	}
+	if (dm_call(control, DM_TABLE_LOAD, &load) ||
+	    dm_call(control, DM_DEV_SUSPEND, &resume)) {
+		err = errno;
+		slow_disk_remove(control);
+		return -err;
+	}
+	*dev = resume.io.dev;
+	return control;
+}
+
 FIXTURE(busy_io) {
 	struct granter gr;
 	struct gm_grant *grant;
 	int fd;
 	void *addr;
+	int control;		/* of device mapper, when there is a slow disk */
+	int disk;
 };
 
 FIXTURE_SETUP(busy_io)
 {
+	self->control = -1;
+	self->disk = -1;
 	granter_setup(_metadata, &self->gr);
 	self->grant = granter_grant(_metadata, &self->gr, PAGES, true, SEED);
 	self->fd = gm_gntdev_open();
@@ -57,6 +119,11 @@ FIXTURE_TEARDOWN(busy_io)
 {
 	if (self->addr)
 		EXPECT_EQ(0, munmap(self->addr, SIZE));
+	if (self->disk >= 0)
+		close(self->disk);
+	if (self->control >= 0)
+		EXPECT_EQ(0, slow_disk_remove(self->control))
+			TH_LOG("%s", strerror(errno));
 	EXPECT_IN_USE_SOON(&self->gr, 0, LATER_MS);
 	close(self->fd);
 	granter_teardown(_metadata, &self->gr);
@@ -128,63 +195,7 @@ TEST_F_TIMEOUT(busy_io, g02_registered_buffer_waits_for_itself_alone, GM_TEST_S)
 	close(ring);
 }
 
-/* ---- a direct write to a slow device ---- */
-
-struct dm_request {
-	struct dm_ioctl io;
-	struct dm_target_spec target;
-	char params[128];
-};
-
-static int dm_call(int control, unsigned long cmd, struct dm_request *req)
-{
-	req->io.version[0] = DM_VERSION_MAJOR;
-	req->io.data_size = sizeof(*req);
-	req->io.data_start = offsetof(struct dm_request, target);
-	strcpy(req->io.name, DM_NAME);
-	return ioctl(control, cmd, req);
-}
-
-static void slow_disk_remove(int control)
-{
-	struct dm_request req = {};
-
-	dm_call(control, DM_DEV_REMOVE, &req);
-	close(control);
-}
-
-/* A device on which a write, unlike a read, takes DELAY_MS; its control, or -errno. */
-static int slow_disk_make(dev_t *dev)
-{
-	struct dm_request create = {}, load = {}, resume = {};
-	int control, err;
-
-	if (gm_run(NULL, 0, GM_TIMEOUT_MS,
-		   "modprobe -a brd dm-mod dm-delay && mkdir -p /dev/mapper && "
-		   "{ [ -e /dev/mapper/control ] || mknod /dev/mapper/control c 10 236; }"))
-		return -ENODEV;
-	control = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
-	if (control < 0)
-		return -errno;
-	load.io.target_count = 1;
-	load.target.length = DISK_SECTORS;
-	strcpy(load.target.target_type, "delay");
-	snprintf(load.params, sizeof(load.params), DISK " 0 0 " DISK " 0 %d",
-		 DELAY_MS);
-	if (dm_call(control, DM_DEV_CREATE, &create)) {
-		err = errno;
-		close(control);
-		return -err;
-	}
-	if (dm_call(control, DM_TABLE_LOAD, &load) ||
-	    dm_call(control, DM_DEV_SUSPEND, &resume)) {
-		err = errno;
-		slow_disk_remove(control);
-		return -err;
-	}
-	*dev = resume.io.dev;
-	return control;
-}
+/* ---- a direct write to it ---- */
 
 struct slow_write {
 	int disk;
@@ -234,14 +245,15 @@ TEST_F_TIMEOUT(busy_io, g09_munmap_does_not_wait_for_a_slow_disk, GM_TEST_S)
 	pthread_t thread;
 	double took, start;
 	dev_t dev = 0;
-	int control, disk;
+	int disk;
 
-	control = slow_disk_make(&dev);
-	if (control == -ENODEV)
+	self->control = slow_disk_make(&dev);
+	if (self->control == -ENODEV)
 		SKIP(free(back); return, "no modules brd, dm-delay here");
-	ASSERT_LE(0, control) TH_LOG("dm: %s", strerror(-control));
+	ASSERT_LE(0, self->control) TH_LOG("dm: %s", strerror(-self->control));
 	snprintf(node, sizeof(node), "/dev/dm-%u", minor(dev));
-	w.disk = open(node, O_RDWR | O_DIRECT | O_CLOEXEC);
+	self->disk = open(node, O_RDWR | O_DIRECT | O_CLOEXEC);
+	w.disk = self->disk;
 	ASSERT_LE(0, w.disk) TH_LOG("%s: %s", node, strerror(errno));
 	start = gm_now();
 	ASSERT_EQ(0, pthread_create(&thread, NULL, slow_write, &w));
@@ -260,8 +272,6 @@ TEST_F_TIMEOUT(busy_io, g09_munmap_does_not_wait_for_a_slow_disk, GM_TEST_S)
 	EXPECT_EQ((ssize_t)GM_PAGE_SIZE, pread(disk, back, GM_PAGE_SIZE, 0));
 	EXPECT_EQ(-1, gm_check(back, SEED, BUSY, 1));
 	close(disk);
-	close(w.disk);
-	slow_disk_remove(control);
 	free(back);
 }
 

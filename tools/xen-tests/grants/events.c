@@ -204,11 +204,12 @@ static struct mapper mapper_start(const struct gm_grant *grant, int sig)
 	return m;
 }
 
-#define MAPPER_KILL(m) do {						\
-	EXPECT_EQ(0, kill((m).pid, SIGKILL));				\
-	EXPECT_EQ((m).pid, waitpid((m).pid, NULL, 0));			\
-	EXPECT_IN_USE(&self->gr, 0);					\
-} while (0)
+static void mapper_kill(META, struct granter *gr, pid_t pid)
+{
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+	EXPECT_IN_USE(gr, 0);
+}
 
 TEST_F_TIMEOUT(events, g04_other_process_reads_and_writes, GM_TEST_S)
 {
@@ -227,7 +228,7 @@ TEST_F_TIMEOUT(events, g04_other_process_reads_and_writes, GM_TEST_S)
 	EXPECT_EQ((ssize_t)SIZE, process_vm_writev(m.pid, &local, 1, &remote, 1, 0))
 		TH_LOG("%s", strerror(errno));
 	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED + 1, 0, PAGES));
-	MAPPER_KILL(m);
+	mapper_kill(_metadata, &self->gr, m.pid);
 	free(copy);
 }
 
@@ -251,7 +252,7 @@ TEST_F_TIMEOUT(events, g04_debugger_peeks_and_pokes, GM_TEST_S)
 		TH_LOG("poke: %s", strerror(errno));
 	EXPECT_EQ(0x5a, gm_guest_peek(self->gr.g, self->grant, at));
 	EXPECT_EQ(0, ptrace(PTRACE_DETACH, m.pid, NULL, NULL));
-	MAPPER_KILL(m);
+	mapper_kill(_metadata, &self->gr, m.pid);
 }
 
 /* ---- core dump ---- */
@@ -284,7 +285,7 @@ static int core_holds(const char *path, uint64_t seed, unsigned int page)
 		goto out;
 	for (unsigned int i = 0; i < 4; i++)
 		want[i] = gm_pattern(seed, page, i);
-	ret = memmem(core, st.st_size, want, sizeof(want)) != NULL;
+	ret = !!memmem(core, st.st_size, want, sizeof(want));
 	munmap(core, st.st_size);
 out:
 	if (fd >= 0)
