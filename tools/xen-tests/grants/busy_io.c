@@ -200,6 +200,7 @@ TEST_F_TIMEOUT(busy_io, g02_registered_buffer_waits_for_itself_alone, GM_TEST_S)
 struct slow_write {
 	int disk;
 	void *page;
+	pid_t tid;
 	ssize_t ret;
 	bool done;
 };
@@ -208,6 +209,7 @@ static void *slow_write(void *arg)
 {
 	struct slow_write *w = arg;
 
+	__atomic_store_n(&w->tid, gettid(), __ATOMIC_RELEASE);
 	w->ret = pwrite(w->disk, w->page, GM_PAGE_SIZE, 0);
 	if (w->ret < 0)
 		w->ret = -errno;
@@ -220,21 +222,21 @@ static bool slow_write_done(struct slow_write *w)
 	return __atomic_load_n(&w->done, __ATOMIC_ACQUIRE);
 }
 
-/* The I/O is at the disk, not just about to start: the device counts it. */
-static bool in_flight(unsigned int minor)
+/* The writer sleeps and cannot be killed: it waits for the disk. */
+static bool in_flight(struct slow_write *w)
 {
-	unsigned int reads = 0, writes = 0;
-	char path[64];
+	char path[64], state = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/sys/block/dm-%u/inflight", minor);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat",
+		 __atomic_load_n(&w->tid, __ATOMIC_ACQUIRE));
 	f = fopen(path, "re");
 	if (!f)
 		return false;
-	if (fscanf(f, "%u %u", &reads, &writes) != 2)
-		writes = 0;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
 	fclose(f);
-	return writes;
+	return state == 'D';
 }
 
 TEST_F_TIMEOUT(busy_io, g09_munmap_does_not_wait_for_a_slow_disk, GM_TEST_S)
@@ -257,7 +259,7 @@ TEST_F_TIMEOUT(busy_io, g09_munmap_does_not_wait_for_a_slow_disk, GM_TEST_S)
 	ASSERT_LE(0, w.disk) TH_LOG("%s: %s", node, strerror(errno));
 	start = gm_now();
 	ASSERT_EQ(0, pthread_create(&thread, NULL, slow_write, &w));
-	EXPECT_TRUE(gm_wait(in_flight(minor(dev)), LATER_MS));
+	EXPECT_TRUE(gm_wait(in_flight(&w), LATER_MS));
 
 	took = UNMAP_ALL_TIMED();
 	EXPECT_IN_USE(&self->gr, 1);
