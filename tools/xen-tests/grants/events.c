@@ -21,8 +21,8 @@
 
 #define CGROUP_ROOT	"/tmp/gm-events-cgroup"
 #define CGROUP		CGROUP_ROOT "/mapper"
-#define LIMIT		"33554432"
-#define TOO_MUCH	(256UL << 20)
+#define LIMIT		"16M"
+#define TOO_MUCH	(64UL << 20)	/* a small guest has that */
 
 FIXTURE(events) {
 	struct granter gr;
