@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What other parts of the kernel do to a mapping that process.c has not: scans of the
+ * page map, other processes' eyes and hands (process_vm_readv, ptrace), core dumps,
+ * userfaultfd, and the OOM killer.
+ */
+#include <linux/userfaultfd.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "grants.h"
+
+#define SEED		0xe7ULL
+#define PAGES		16U
+#define SIZE		(PAGES * GM_PAGE_SIZE)
+
+#define CGROUP_ROOT	"/tmp/gm-events-cgroup"
+#define CGROUP		CGROUP_ROOT "/mapper"
+#define LIMIT		"16M"
+#define TOO_MUCH	(64UL << 20)	/* a small guest has that */
+
+FIXTURE(events) {
+	struct granter gr;
+	struct gm_grant *grant;
+	int fd;
+	void *addr;
+};
+
+FIXTURE_SETUP(events)
+{
+	granter_setup(_metadata, &self->gr);
+	self->grant = granter_grant(_metadata, &self->gr, PAGES, true, SEED);
+	self->fd = gm_gntdev_open();
+	ASSERT_LE(0, self->fd);
+	self->addr = gm_gntdev_map(self->fd, self->grant,
+				   PROT_READ | PROT_WRITE, NULL);
+	ASSERT_NE(MAP_FAILED, self->addr) TH_LOG("map: %s", strerror(errno));
+}
+
+FIXTURE_TEARDOWN(events)
+{
+	if (self->addr)
+		EXPECT_EQ(0, munmap(self->addr, SIZE));
+	EXPECT_IN_USE(&self->gr, 0);
+	close(self->fd);
+	granter_teardown(_metadata, &self->gr);
+}
+
+/* All of the mapping is there, can be read and written, and the granter sees it. */
+#define EXPECT_ALIVE() do {						\
+	EXPECT_IN_USE(&self->gr, PAGES);				\
+	ASSERT_EQ(0, gm_touch(self->addr, true))			\
+		TH_LOG("the mapping is gone");				\
+	EXPECT_PATTERN(self->addr, SEED, 0, PAGES);			\
+	gm_fill(self->addr, SEED, 0, PAGES);				\
+	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED, 0,	\
+				    PAGES));				\
+} while (0)
+
+/* ---- PAGEMAP_SCAN ---- */
+
+struct scan_region {
+	uint64_t start;
+	uint64_t end;
+	uint64_t categories;
+};
+
+struct scan_request {
+	uint64_t size;
+	uint64_t flags;
+	uint64_t start;
+	uint64_t end;
+	uint64_t walk_end;
+	uint64_t vec;
+	uint64_t vec_len;
+	uint64_t max_pages;
+	uint64_t inverted;
+	uint64_t mask;
+	uint64_t any_of;
+	uint64_t report;
+};
+
+#define SCAN		_IOWR('f', 16, struct scan_request)
+#define SCAN_WP		1
+#define IS_WRITTEN	2
+#define IS_PRESENT	8
+
+/* Regions found, or -errno. */
+static int scan(void *addr, uint64_t flags, uint64_t mask)
+{
+	struct scan_region vec[PAGES];
+	struct scan_request req = {
+		.size = sizeof(req),
+		.flags = flags,
+		.start = (uintptr_t)addr,
+		.end = (uintptr_t)addr + SIZE,
+		.vec = (uintptr_t)vec,
+		.vec_len = PAGES,
+		.mask = mask,
+		.report = IS_WRITTEN | IS_PRESENT,
+	};
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = ioctl(fd, SCAN, &req);
+	if (ret < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+TEST_F_TIMEOUT(events, g04_scan_keeps_the_mapping, GM_TEST_S)
+{
+	int ret = scan(self->addr, 0, IS_PRESENT);
+
+	if (ret == -ENOTTY || ret == -ENOENT)
+		SKIP(return, "no PAGEMAP_SCAN");
+	EXPECT_LE(0, ret) TH_LOG("%s", strerror(-ret));
+	EXPECT_ALIVE();
+}
+
+/* Nobody asked userfaultfd to protect it, so there is nothing to write-protect. */
+TEST_F_TIMEOUT(events, g04_scan_that_protects_keeps_the_mapping, GM_TEST_S)
+{
+	int ret = scan(self->addr, SCAN_WP, IS_WRITTEN);
+
+	if (ret == -ENOTTY || ret == -ENOENT)
+		SKIP(return, "no PAGEMAP_SCAN");
+	gm_note("PM_SCAN_WP_MATCHING: %d", ret);
+	EXPECT_ALIVE();
+}
+
+/* ---- userfaultfd ---- */
+
+TEST_F_TIMEOUT(events, g04_userfaultfd_is_refused, GM_TEST_S)
+{
+	static const uint64_t modes[] = {
+		UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP,
+		UFFDIO_REGISTER_MODE_MINOR,
+	};
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		SKIP(return, "no userfaultfd: %s", strerror(errno));
+	ASSERT_EQ(0, ioctl(fd, UFFDIO_API, &api));
+	for (unsigned int i = 0; i < 3; i++) {
+		struct uffdio_register reg = {
+			.range.start = (uintptr_t)self->addr,
+			.range.len = SIZE,
+			.mode = modes[i],
+		};
+
+		EXPECT_EQ(-1, ioctl(fd, UFFDIO_REGISTER, &reg))
+			TH_LOG("mode %u", i);
+	}
+	close(fd);
+	EXPECT_ALIVE();
+}
+
+/* ---- other processes ---- */
+
+struct mapper {
+	pid_t pid;
+	void *addr;
+};
+
+/*
+ * A process that maps everything, says where, then raises @sig (0: none) and waits.
+ */
+static struct mapper mapper_start(const struct gm_grant *grant, int sig)
+{
+	struct mapper m = { .pid = -1 };
+	int fds[2];
+
+	if (pipe(fds))
+		return m;
+	m.pid = fork();
+	if (!m.pid) {
+		void *addr = gm_gntdev_map(gm_gntdev_open(), grant,
+					   PROT_READ | PROT_WRITE, NULL);
+
+		if (addr == MAP_FAILED ||
+		    write(fds[1], &addr, sizeof(addr)) != sizeof(addr))
+			_exit(1);
+		if (sig)
+			raise(sig);
+		while (1)
+			pause();
+	}
+	close(fds[1]);
+	if (m.pid > 0 && read(fds[0], &m.addr, sizeof(m.addr)) != sizeof(m.addr)) {
+		waitpid(m.pid, NULL, 0);
+		m.pid = -1;
+	}
+	close(fds[0]);
+	return m;
+}
+
+static void mapper_kill(META, struct granter *gr, pid_t pid)
+{
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+	EXPECT_IN_USE(gr, 0);
+}
+
+TEST_F_TIMEOUT(events, g04_other_process_reads_and_writes, GM_TEST_S)
+{
+	char *copy = malloc(SIZE);
+	struct iovec local = { copy, SIZE }, remote = { NULL, SIZE };
+	struct mapper m;
+
+	UNMAP_ALL();
+	m = mapper_start(self->grant, 0);
+	ASSERT_LT(0, m.pid);
+	remote.iov_base = m.addr;
+	EXPECT_EQ((ssize_t)SIZE, process_vm_readv(m.pid, &local, 1, &remote, 1, 0))
+		TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(-1, gm_check(copy, SEED, 0, PAGES));
+	gm_fill(copy, SEED + 1, 0, PAGES);
+	EXPECT_EQ((ssize_t)SIZE, process_vm_writev(m.pid, &local, 1, &remote, 1, 0))
+		TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED + 1, 0, PAGES));
+	mapper_kill(_metadata, &self->gr, m.pid);
+	free(copy);
+}
+
+TEST_F_TIMEOUT(events, g04_debugger_peeks_and_pokes, GM_TEST_S)
+{
+	const size_t at = 7 * GM_PAGE_SIZE;
+	struct mapper m;
+	long word;
+
+	UNMAP_ALL();
+	m = mapper_start(self->grant, 0);
+	ASSERT_LT(0, m.pid);
+	ASSERT_EQ(0, ptrace(PTRACE_ATTACH, m.pid, NULL, NULL))
+		TH_LOG("%s", strerror(errno));
+	ASSERT_EQ(m.pid, waitpid(m.pid, NULL, 0));
+	errno = 0;
+	word = ptrace(PTRACE_PEEKDATA, m.pid, (char *)m.addr + at, NULL);
+	EXPECT_EQ(0, errno) TH_LOG("peek: %s", strerror(errno));
+	EXPECT_EQ(gm_pattern(SEED, 7, 0), (uint64_t)word);
+	EXPECT_EQ(0, ptrace(PTRACE_POKEDATA, m.pid, (char *)m.addr + at, 0x5a))
+		TH_LOG("poke: %s", strerror(errno));
+	EXPECT_EQ(0x5a, gm_guest_peek(self->gr.g, self->grant, at));
+	EXPECT_EQ(0, ptrace(PTRACE_DETACH, m.pid, NULL, NULL));
+	mapper_kill(_metadata, &self->gr, m.pid);
+}
+
+/* ---- core dump ---- */
+
+static int write_file(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, strlen(value)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Whether the file holds the first four words of page @page anywhere; -1: no file. */
+static int core_holds(const char *path, uint64_t seed, unsigned int page)
+{
+	uint64_t want[4];
+	struct stat st;
+	void *core;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret = -1;
+
+	if (fd < 0 || fstat(fd, &st) || !st.st_size)
+		goto out;
+	core = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (core == MAP_FAILED)
+		goto out;
+	for (unsigned int i = 0; i < 4; i++)
+		want[i] = gm_pattern(seed, page, i);
+	ret = !!memmem(core, st.st_size, want, sizeof(want));
+	munmap(core, st.st_size);
+out:
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+TEST_F_TIMEOUT(events, g17_core_has_no_granted_page, GM_TEST_S)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	char core[64], old[160] = "";
+	struct mapper m;
+	int status, fd;
+
+	fd = open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		SKIP(return, "no core dumps: CONFIG_COREDUMP");
+	EXPECT_LT(0, read(fd, old, sizeof(old) - 1));
+	close(fd);
+	ASSERT_EQ(0, write_file("/proc/sys/kernel/core_pattern",
+				"/tmp/gm-core.%p"));
+	UNMAP_ALL();
+	EXPECT_EQ(0, setrlimit(RLIMIT_CORE, &limit));
+	m = mapper_start(self->grant, SIGABRT);
+	EXPECT_LT(0, m.pid);
+	EXPECT_EQ(m.pid, waitpid(m.pid, &status, 0));
+	EXPECT_EQ(0, write_file("/proc/sys/kernel/core_pattern", old));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	EXPECT_TRUE(WCOREDUMP(status));
+	EXPECT_IN_USE(&self->gr, 0);
+	snprintf(core, sizeof(core), "/tmp/gm-core.%d", m.pid);
+	for (unsigned int i = 0; i < PAGES; i++) {
+		EXPECT_EQ(0, core_holds(core, SEED, i))
+			TH_LOG("page %u", i);
+	}
+	unlink(core);
+}
+
+/* ---- out of memory ---- */
+
+/* Takes more than its cgroup may have; does not return. */
+static void mapper_eats(const struct gm_grant *grant)
+{
+	void *addr = gm_gntdev_map(gm_gntdev_open(), grant, PROT_READ | PROT_WRITE,
+				   NULL);
+	char *eaten;
+
+	if (addr == MAP_FAILED || gm_check(addr, SEED, 0, PAGES) >= 0 ||
+	    write_file(CGROUP "/cgroup.procs", "0"))
+		_exit(1);
+	eaten = mmap(NULL, TOO_MUCH, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (eaten == MAP_FAILED)
+		_exit(2);
+	memset(eaten, 1, TOO_MUCH);
+	_exit(3);
+}
+
+TEST_F_TIMEOUT(events, g05_oom_kill_gives_grants_back, GM_TEST_S)
+{
+	int status = 0;
+	pid_t pid;
+
+	UNMAP_ALL();
+	ASSERT_EQ(0, mkdir(CGROUP_ROOT, 0755)) TH_LOG("%s", strerror(errno));
+	if (mount("none", CGROUP_ROOT, "cgroup2", 0, NULL)) {
+		rmdir(CGROUP_ROOT);
+		SKIP(return, "no cgroup2");
+	}
+	EXPECT_EQ(0, write_file(CGROUP_ROOT "/cgroup.subtree_control", "+memory"));
+	EXPECT_EQ(0, mkdir(CGROUP, 0755));
+	EXPECT_EQ(0, write_file(CGROUP "/memory.max", LIMIT));
+
+	pid = fork();
+	if (!pid)
+		mapper_eats(self->grant);
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+		TH_LOG("status %#x", status);
+	EXPECT_IN_USE(&self->gr, 0);
+
+	EXPECT_TRUE(gm_wait(!rmdir(CGROUP), LATER_MS))
+		TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(0, write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
+	EXPECT_EQ(0, umount(CGROUP_ROOT));
+	EXPECT_EQ(0, rmdir(CGROUP_ROOT));
+}
+
+TEST_HARNESS_MAIN
