@@ -156,7 +156,7 @@ FIXTURE_TEARDOWN(large)
 	granter_teardown(_metadata, &self->gr);
 }
 
-/* Stock needs two of Xen's maptrack entries a page, and the lab's Xen has no more. */
+/* Two of Xen's maptrack entries a page, as stock takes in PV, are more than the lab's Xen has. */
 TEST_F_TIMEOUT(large, maps_512_mib_at_once, GM_LONG_TEST_S)
 {
 	uint32_t *refs = calloc(LARGE + 1, sizeof(*refs));
@@ -195,7 +195,7 @@ TEST_F_TIMEOUT(large, maps_512_mib_at_once, GM_LONG_TEST_S)
 #define STORM_PAGES 32U
 #define SLAB_SLACK_KB 4096
 /* Xen never gives pages of maptrack back: what all could hold at once, two entries a page. */
-#define MAPTRACK_SLACK (int)(PROCESSES * STORM_PAGES * 2 / 256)
+#define MAPTRACK_SLACK ((int)(PROCESSES * STORM_PAGES * 2 / 256))
 
 FIXTURE(storm) {
 	struct granter gr;
