@@ -2,16 +2,24 @@
 /*
  * Grant copy: Xen copies between grants and local buffers, nothing is mapped.
  *
- * A segment has a grant on at least one side, so each hypercall operation has at
- * most one local page. The pages of a segment's local buffer are pinned in one run,
- * and a segment is never spread over two batches: when a batch has been done, the
- * status of each of its segments is final.
+ * A segment has a grant on at least one side, so it lies in one page there, and in two of
+ * ours at the most. Segments are done in batches: read, local pages pinned, one hypercall,
+ * status stored, pages unpinned. When a batch is over, the status of each of its segments is
+ * final, and no more than a batch is ever pinned or allocated, however long the call is.
+ *
+ * Pinning costs as much as copying, if pages are pinned one by one. Most callers fill one
+ * buffer, segment by segment: segments whose local pages follow one another (or are the
+ * same) are a *run*, pinned by one call.
  *
  * A local page may itself be a mapped grant (a buffer inside a gntdev mapping). Xen
  * does not take such a page for one of ours; it is named by its own grant instead.
+ *
+ * A signal that kills ends the call with the batch that is under way. Other signals do not:
+ * a call makes progress by itself, and a repeated one would copy everything again.
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -21,185 +29,80 @@
 
 #include "gntdev.h"
 
-/* A segment is at most U16_MAX bytes long and may start anywhere in a page. */
-#define SEGMENT_MAX_OPS (U16_MAX / PAGE_SIZE + 2)
-#define COPY_MAX_OPS 256U
+/*
+ * Segments of a batch. What a hypercall costs in itself is 1 percent of that; the memory
+ * that it takes is 33 KiB.
+ */
+#define COPY_BATCH 256U
+
+/* Local pages of a segment, and operations: it is not longer than a page. */
+#define SEGMENT_PAGES 2
 
 /* Xen asks to try again when a guest has paged the page out. */
 #define EAGAIN_TRIES 255
 
+#define GNTCOPY_grefs (GNTCOPY_source_gref | GNTCOPY_dest_gref)
+
 /**
- * struct copy_op - one operation and what it takes to finish it
- * @page: pinned local page, or NULL (both sides are grants)
- * @segment: index of the segment in the caller's array
- * @written: @page is the destination
+ * struct copy_segment - one segment of a batch
+ * @arg: as the caller gave it
+ * @page: index of its first local page in the batch
+ * @ops: operations for it
  */
-struct copy_op {
-	struct page *page;
-	unsigned int segment;
-	bool written;
+struct copy_segment {
+	struct gntdev_grant_copy_segment arg;
+	u16 page;
+	u16 ops;
 };
 
 /**
- * struct copy_batch - operations of one hypercall
- * @segments: the caller's array
- * @first: first segment in this batch
- * @n: operations in use
- * @size: operations there is room for
- * @ops: for the hypercall
- * @info: one for each of @ops
+ * struct copy_run - local pages that follow one another
+ * @start: address of the first, in the caller's memory
+ * @first: its index in the batch
+ * @count: pages
+ * @write: they are a destination
+ */
+struct copy_run {
+	unsigned long start;
+	u16 first;
+	u16 count;
+	bool write;
+};
+
+/**
+ * struct copy_batch - segments that are done by one hypercall
+ * @nr: segments
+ * @nr_ops: operations
+ * @nr_pages: local pages
+ * @nr_runs: runs
+ * @nr_pinned: of the runs, those that are pinned
+ * @segments: as many as there is room for, like all that follow
+ * @runs: no more than one a segment
+ * @pages: SEGMENT_PAGES for each segment
+ * @ops: likewise
  */
 struct copy_batch {
-	struct gntdev_grant_copy_segment __user *segments;
-	unsigned int first;
-	unsigned int n;
-	unsigned int size;
+	unsigned int nr;
+	unsigned int nr_ops;
+	unsigned int nr_pages;
+	unsigned int nr_runs;
+	unsigned int nr_pinned;
+	struct copy_segment *segments;
+	struct copy_run *runs;
+	struct page **pages;
 	struct gnttab_copy *ops;
-	struct copy_op *info;
 };
 
-static void batch_unpin(struct copy_batch *batch)
+static int copy_ops(struct gnttab_copy *ops, unsigned int n)
 {
-	unsigned int i;
-
-	for (i = 0; i < batch->n; i++)
-		if (batch->info[i].page)
-			unpin_user_pages_dirty_lock(&batch->info[i].page, 1,
-						    batch->info[i].written);
-	batch->n = 0;
+	return HYPERVISOR_grant_table_op(GNTTABOP_copy, ops, n);
 }
 
-/* Repeat what the guest was not ready for, one by one. */
-static int batch_retry(struct copy_batch *batch)
-{
-	unsigned int i, tries;
-	int err;
-
-	for (i = 0; i < batch->n; i++) {
-		for (tries = 1; batch->ops[i].status == GNTST_eagain; tries++) {
-			if (fatal_signal_pending(current))
-				return -EINTR;
-			if (tries == EAGAIN_TRIES) {
-				batch->ops[i].status = GNTST_bad_page;
-				break;
-			}
-			msleep(tries);
-			err = HYPERVISOR_grant_table_op(GNTTABOP_copy,
-							&batch->ops[i], 1);
-			if (err)
-				return err;
-		}
-	}
-	return 0;
-}
-
-/* Do the batch, and store the status of segments [batch->first, end). */
-static int batch_do(struct copy_batch *batch, unsigned int end)
-{
-	unsigned int i = 0, segment;
-	int err = 0;
-
-	if (batch->n) {
-		err = HYPERVISOR_grant_table_op(GNTTABOP_copy, batch->ops,
-						batch->n);
-		if (!err)
-			err = batch_retry(batch);
-	}
-
-	for (segment = batch->first; segment < end && !err; segment++) {
-		s16 status = GNTST_okay;
-
-		for (; i < batch->n && batch->info[i].segment == segment; i++)
-			if (status == GNTST_okay)
-				status = batch->ops[i].status;
-		if (put_user(status, &batch->segments[segment].status))
-			err = -EFAULT;
-	}
-
-	batch_unpin(batch);
-	batch->first = end;
-	return err;
-}
-
-/*
- * The grant behind a page, if it is a mapped grant. The page flag alone does not say so:
- * it means other things for pages in the swap or page cache, which have a mapping.
- */
-static struct xen_page_foreign *grant_of(struct page *page)
-{
-	if (PageCompound(page) || page->mapping || !PagePrivate(page))
-		return NULL;
-	return xen_page_foreign(page);
-}
-
-/* A page of ours is named by its frame, a mapped grant by its reference. */
-static struct gnttab_copy_ptr local_side(struct page *page, u16 offset,
-					 bool *foreign)
-{
-	struct xen_page_foreign *grant = grant_of(page);
-	struct gnttab_copy_ptr ptr = { .offset = offset };
-
-	*foreign = grant;
-	if (grant) {
-		ptr.u.ref = grant->gref;
-		ptr.domid = grant->domid;
-	} else {
-		ptr.u.gmfn = pfn_to_gfn(page_to_pfn(page));
-		ptr.domid = DOMID_SELF;
-	}
-	return ptr;
-}
-
-static struct gnttab_copy_ptr
-grant_side(const struct gntdev_grant_copy_segment *seg, bool dest, u16 done)
-{
-	return (struct gnttab_copy_ptr){
-		.u.ref = dest ? seg->dest.foreign.ref : seg->source.foreign.ref,
-		.domid = dest ? seg->dest.foreign.domid :
-				seg->source.foreign.domid,
-		.offset = done + (dest ? seg->dest.foreign.offset :
-					 seg->source.foreign.offset),
-	};
-}
-
-/* Add the operation for the bytes [done, done + len) of a segment. */
-static void add_op(struct copy_batch *batch, unsigned int segment,
-		   const struct gntdev_grant_copy_segment *seg,
-		   struct page *page, u16 offset, u16 done, u16 len)
-{
-	bool local_source = !(seg->flags & GNTCOPY_source_gref);
-	bool local_dest = !(seg->flags & GNTCOPY_dest_gref);
-	struct gnttab_copy *op = &batch->ops[batch->n];
-	bool foreign;
-
-	op->flags = seg->flags & (GNTCOPY_source_gref | GNTCOPY_dest_gref);
-	op->len = len;
-	op->status = GNTST_general_error;
-
-	if (local_source) {
-		op->source = local_side(page, offset, &foreign);
-		op->flags |= foreign ? GNTCOPY_source_gref : 0;
-	} else {
-		op->source = grant_side(seg, false, done);
-	}
-	if (local_dest) {
-		op->dest = local_side(page, offset, &foreign);
-		op->flags |= foreign ? GNTCOPY_dest_gref : 0;
-	} else {
-		op->dest = grant_side(seg, true, done);
-	}
-
-	batch->info[batch->n] = (struct copy_op){
-		.page = page,
-		.segment = segment,
-		.written = local_dest,
-	};
-	batch->n++;
-}
+/* -- segments ------------------------------------------------------------------ */
 
 static int check_segment(const struct gntdev_grant_copy_segment *seg)
 {
-	if (!(seg->flags & (GNTCOPY_source_gref | GNTCOPY_dest_gref)))
+	if (!(seg->flags & GNTCOPY_grefs))
 		return -EINVAL;
 	if ((seg->flags & GNTCOPY_source_gref) &&
 	    seg->source.foreign.offset + seg->len > PAGE_SIZE)
@@ -210,113 +113,336 @@ static int check_segment(const struct gntdev_grant_copy_segment *seg)
 	return 0;
 }
 
-/* Pin the local buffer of a segment; returns the number of pages. */
-static int pin_local(const struct gntdev_grant_copy_segment *seg,
-		     unsigned long addr, struct page **pages)
+/* Only meaningful for a segment with one grant. */
+static bool local_is_dest(const struct gntdev_grant_copy_segment *seg)
 {
-	bool write = !(seg->flags & GNTCOPY_dest_gref);
-	int pinned, n;
-
-	n = DIV_ROUND_UP(offset_in_page(addr) + seg->len, PAGE_SIZE);
-	pinned = pin_user_pages_fast(addr & PAGE_MASK, n, write ? FOLL_WRITE : 0,
-				     pages);
-	if (pinned == n)
-		return n;
-	if (pinned > 0)
-		unpin_user_pages(pages, pinned);
-	return pinned < 0 ? pinned : -EFAULT;
+	return seg->flags & GNTCOPY_source_gref;
 }
 
-/* Add a segment's operations; there is room for all of them. */
-static int add_segment(struct copy_batch *batch, unsigned int segment,
-		       const struct gntdev_grant_copy_segment *seg)
+static unsigned long local_addr(const struct gntdev_grant_copy_segment *seg)
 {
-	struct page *pages[SEGMENT_MAX_OPS];
-	u16 offset, len, done = 0;
-	unsigned long addr;
-	int i, n;
+	return (unsigned long)(local_is_dest(seg) ? seg->dest.virt :
+						    seg->source.virt);
+}
 
-	if (!seg->len)
-		return 0;
-	if ((seg->flags & GNTCOPY_source_gref) &&
-	    (seg->flags & GNTCOPY_dest_gref)) {
-		add_op(batch, segment, seg, NULL, 0, 0, seg->len);
-		return 0;
+/* Add the local pages of a segment: to the run before, if they go on from there. */
+static void segment_pages(struct copy_batch *batch, struct copy_segment *seg)
+{
+	unsigned long addr = local_addr(&seg->arg), start = addr & PAGE_MASK;
+	bool write = local_is_dest(&seg->arg);
+	struct copy_run *run = NULL;
+	unsigned long end = 0;
+
+	seg->ops = DIV_ROUND_UP(offset_in_page(addr) + seg->arg.len, PAGE_SIZE);
+	if (batch->nr_runs) {
+		run = &batch->runs[batch->nr_runs - 1];
+		end = run->start + run->count * PAGE_SIZE;
 	}
+	if (!run || run->write != write ||
+	    (start != end && start != end - PAGE_SIZE)) {
+		run = &batch->runs[batch->nr_runs++];
+		*run = (struct copy_run){
+			.start = start,
+			.first = batch->nr_pages,
+			.write = write,
+		};
+		end = start;
+	}
+	seg->page = run->first + ((start - run->start) >> PAGE_SHIFT);
+	run->count += seg->ops - ((end - start) >> PAGE_SHIFT);
+	batch->nr_pages = run->first + run->count;
+}
 
-	if (seg->flags & GNTCOPY_source_gref)
-		addr = (unsigned long)seg->dest.virt;
-	else
-		addr = (unsigned long)seg->source.virt;
-	n = pin_local(seg, addr, pages);
-	if (n < 0)
-		return n;
-	for (i = 0; i < n; i++) {
-		offset = offset_in_page(addr + done);
-		len = min_t(unsigned long, seg->len - done, PAGE_SIZE - offset);
-		add_op(batch, segment, seg, pages[i], offset, done, len);
-		done += len;
+/* Read segments, and find out which local pages they need. */
+static int batch_read(struct copy_batch *batch,
+		      const struct gntdev_grant_copy_segment __user *from,
+		      unsigned int nr)
+{
+	unsigned int i;
+	int err;
+
+	batch->nr = nr;
+	batch->nr_ops = 0;
+	batch->nr_pages = 0;
+	batch->nr_runs = 0;
+	for (i = 0; i < nr; i++) {
+		struct copy_segment *seg = &batch->segments[i];
+
+		if (copy_from_user(&seg->arg, from + i, sizeof(seg->arg)))
+			return -EFAULT;
+		err = check_segment(&seg->arg);
+		if (err)
+			return err;
+		seg->ops = 0;
+		seg->page = 0;
+		if (!seg->arg.len)
+			continue;
+		if ((seg->arg.flags & GNTCOPY_grefs) == GNTCOPY_grefs)
+			seg->ops = 1;
+		else
+			segment_pages(batch, seg);
+		batch->nr_ops += seg->ops;
 	}
 	return 0;
 }
 
-static int copy_segments(struct copy_batch *batch, unsigned int count)
+/* -- local pages --------------------------------------------------------------- */
+
+static void batch_unpin(struct copy_batch *batch)
 {
-	struct gntdev_grant_copy_segment seg;
+	unsigned int i;
+
+	for (i = 0; i < batch->nr_pinned; i++) {
+		const struct copy_run *run = &batch->runs[i];
+
+		unpin_user_pages_dirty_lock(batch->pages + run->first,
+					    run->count, run->write);
+	}
+	batch->nr_pinned = 0;
+}
+
+/* All of a run, or nothing. */
+static int pin_run(struct page **pages, const struct copy_run *run)
+{
+	unsigned int done;
+	int n;
+
+	for (done = 0; done < run->count; done += n) {
+		n = pin_user_pages_fast(run->start + done * PAGE_SIZE,
+					run->count - done,
+					run->write ? FOLL_WRITE : 0,
+					pages + done);
+		if (n <= 0) {
+			unpin_user_pages(pages, done);
+			return n ?: -EFAULT;
+		}
+	}
+	return 0;
+}
+
+static int batch_pin(struct copy_batch *batch)
+{
 	unsigned int i;
 	int err;
 
-	for (i = 0; i < count; i++) {
-		if (copy_from_user(&seg, &batch->segments[i], sizeof(seg)))
-			return -EFAULT;
-		err = check_segment(&seg);
-		if (err)
-			return err;
+	for (i = 0; i < batch->nr_runs; i++) {
+		const struct copy_run *run = &batch->runs[i];
 
-		if (batch->size - batch->n < SEGMENT_MAX_OPS) {
-			err = batch_do(batch, i);
-			if (err)
-				return err;
-		}
-		err = add_segment(batch, i, &seg);
+		err = pin_run(batch->pages + run->first, run);
 		if (err)
-			return err;
+			return fatal_signal_pending(current) ? -EINTR : err;
+		batch->nr_pinned++;
+	}
+	return 0;
+}
 
+/* -- operations ---------------------------------------------------------------- */
+
+/*
+ * The grant behind a page, if it is a mapped grant. The page flag alone does not say so:
+ * it means other things for pages in the swap or page cache, which have a mapping.
+ */
+static struct xen_page_foreign *grant_of(struct page *page)
+{
+	if (!PagePrivate(page) || PageCompound(page) || page->mapping)
+		return NULL;
+	return xen_page_foreign(page);
+}
+
+/* A page of ours is named by its frame, a mapped grant by its reference. */
+static bool set_local(struct gnttab_copy_ptr *ptr, struct page *page, u16 offset)
+{
+	struct xen_page_foreign *grant = grant_of(page);
+
+	ptr->offset = offset;
+	if (grant) {
+		ptr->u.ref = grant->gref;
+		ptr->domid = grant->domid;
+	} else {
+		ptr->u.gmfn = pfn_to_gfn(page_to_pfn(page));
+		ptr->domid = DOMID_SELF;
+	}
+	return grant;
+}
+
+/* One side, as the caller gave it; says whether it is a grant. */
+static u16 set_side(struct gnttab_copy_ptr *ptr, bool gref, u32 ref, u16 domid,
+		    u16 offset, struct page **page, u16 local_offset, u16 flag)
+{
+	if (!gref)
+		return set_local(ptr, *page, local_offset) ? flag : 0;
+	ptr->u.ref = ref;
+	ptr->domid = domid;
+	ptr->offset = offset;
+	return flag;
+}
+
+/* The operations of a segment, whose local pages are @pages. */
+static void fill_ops(struct gnttab_copy *op, const struct copy_segment *seg,
+		     struct page **pages)
+{
+	const struct gntdev_grant_copy_segment *arg = &seg->arg;
+	u16 offset = offset_in_page(local_addr(arg)), done = 0;
+	unsigned int i;
+
+	for (i = 0; i < seg->ops; i++, op++) {
+		op->len = seg->ops == 1 ? arg->len :
+					  min(arg->len - done, (int)PAGE_SIZE - offset);
+		op->flags = set_side(&op->source, arg->flags & GNTCOPY_source_gref,
+				     arg->source.foreign.ref,
+				     arg->source.foreign.domid,
+				     arg->source.foreign.offset + done, pages + i,
+				     offset, GNTCOPY_source_gref) |
+			    set_side(&op->dest, arg->flags & GNTCOPY_dest_gref,
+				     arg->dest.foreign.ref,
+				     arg->dest.foreign.domid,
+				     arg->dest.foreign.offset + done, pages + i,
+				     offset, GNTCOPY_dest_gref);
+		op->status = GNTST_general_error;
+		done += op->len;
+		offset = 0;
+	}
+}
+
+/* Repeat what the guest was not ready for. */
+static int retry(struct gnttab_copy *op)
+{
+	unsigned int tries;
+	int err;
+
+	for (tries = 1; op->status == GNTST_eagain; tries++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		cond_resched();
+		if (tries == EAGAIN_TRIES) {
+			op->status = GNTST_bad_page;
+			break;
+		}
+		msleep(tries);
+		err = copy_ops(op, 1);
+		if (err)
+			return err;
 	}
-	return batch_do(batch, count);
+	return 0;
+}
+
+static int batch_copy(struct copy_batch *batch)
+{
+	unsigned int i, n = 0;
+	int err;
+
+	if (!batch->nr_ops)
+		return 0;
+	for (i = 0; i < batch->nr; i++) {
+		struct copy_segment *seg = &batch->segments[i];
+
+		fill_ops(batch->ops + n, seg, batch->pages + seg->page);
+		n += seg->ops;
+	}
+
+	err = copy_ops(batch->ops, n);
+	for (i = 0; i < n && !err; i++)
+		if (unlikely(batch->ops[i].status == GNTST_eagain))
+			err = retry(&batch->ops[i]);
+	return err;
+}
+
+/* The status of a segment is that of its first operation that failed. */
+static int batch_store(struct copy_batch *batch,
+		       struct gntdev_grant_copy_segment __user *to)
+{
+	const struct gnttab_copy *op = batch->ops;
+	unsigned int i, j;
+
+	if (!user_write_access_begin(to, batch->nr * sizeof(*to)))
+		return -EFAULT;
+	for (i = 0; i < batch->nr; i++) {
+		s16 status = GNTST_okay;
+
+		for (j = batch->segments[i].ops; j; j--, op++)
+			if (status == GNTST_okay)
+				status = op->status;
+		unsafe_put_user(status, &to[i].status, fault);
+	}
+	user_write_access_end();
+	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+/* -- the call ------------------------------------------------------------------ */
+
+static int do_batch(struct copy_batch *batch,
+		    struct gntdev_grant_copy_segment __user *segments,
+		    unsigned int nr)
+{
+	int err;
+
+	err = batch_read(batch, segments, nr);
+	if (!err)
+		err = batch_pin(batch);
+	if (!err)
+		err = batch_copy(batch);
+	if (!err)
+		err = batch_store(batch, segments);
+	batch_unpin(batch);
+	return err;
+}
+
+/* One allocation: the arrays of @n segments, those with the largest members first. */
+static void *batch_alloc(struct copy_batch *batch, size_t n)
+{
+	size_t pages = n * SEGMENT_PAGES;
+	void *mem;
+
+	mem = kvmalloc(n * (sizeof(*batch->segments) + sizeof(*batch->runs)) +
+		       pages * (sizeof(*batch->ops) + sizeof(*batch->pages)),
+		       GFP_KERNEL_ACCOUNT);
+	if (!mem)
+		return NULL;
+	batch->segments = mem;
+	batch->ops = (void *)(batch->segments + n);
+	batch->runs = (void *)(batch->ops + pages);
+	batch->pages = (void *)(batch->runs + n);
+	return mem;
 }
 
 /**
  * gntdev_ioctl_copy() - IOCTL_GNTDEV_GRANT_COPY
  * @arg: struct ioctl_gntdev_grant_copy
  *
+ * Segments are copied in order, COPY_BATCH of them at a time. After an error those before
+ * the batch in which it was found have been copied, and their status is stored; nothing
+ * can be said of the others.
+ *
  * Context: sleeps; holds no lock, and may wait for a guest to page memory in.
- * Return: 0, and the status of every segment is stored; or, with all of them
- *         undefined, -EINVAL: a segment with no grant, or beyond a grant's page;
- *         -EFAULT; -ENOMEM; -EINTR when killed.
+ * Return: 0, and the status of every segment is stored; or -EINVAL: a segment with no
+ *         grant, or beyond a grant's page; -EFAULT; -ENOMEM; -EINTR when killed.
  */
 long gntdev_ioctl_copy(void __user *arg)
 {
 	struct ioctl_gntdev_grant_copy copy;
 	struct copy_batch batch = {};
-	int err = -ENOMEM;
+	unsigned int i, n;
+	void *mem;
+	int err = 0;
 
 	if (copy_from_user(&copy, arg, sizeof(copy)))
 		return -EFAULT;
+	if (!copy.count)
+		return 0;
 
-	batch.segments = copy.segments;
-	batch.size = clamp_t(u64, 2ULL * copy.count, SEGMENT_MAX_OPS,
-			     COPY_MAX_OPS);
-	batch.ops = kvmalloc_array(batch.size, sizeof(*batch.ops), GFP_KERNEL);
-	batch.info = kvmalloc_array(batch.size, sizeof(*batch.info), GFP_KERNEL);
-	if (batch.ops && batch.info) {
-		err = copy_segments(&batch, copy.count);
-		batch_unpin(&batch);
+	mem = batch_alloc(&batch, min(copy.count, COPY_BATCH));
+	if (!mem)
+		return -ENOMEM;
+	for (i = 0; i < copy.count && !err; i += n) {
+		n = min(copy.count - i, COPY_BATCH);
+		err = fatal_signal_pending(current) ?
+			      -EINTR :
+			      do_batch(&batch, copy.segments + i, n);
+		cond_resched();
 	}
-	kvfree(batch.info);
-	kvfree(batch.ops);
+	kvfree(mem);
 	return err;
 }

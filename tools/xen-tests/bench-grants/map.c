@@ -107,20 +107,36 @@ static void measure(META, struct bench_grants *b, const char *name, unsigned int
 
 /* -- one page among others --------------------------------------------------------- */
 
-/* One more map that stays; with its mapping, unless it is to have none. */
-static int add_live(struct bench_grants *b, unsigned int n, bool mapped)
-{
-	int64_t index = gm_gntdev_map_ref(b->gntdev, gm_self_domid(),
-					  &b->refs[n % REFS], 1);
+enum others {
+	MAPPED,		/* maps of the same file, each with its mapping */
+	UNMAPPED,	/* maps alone */
+	ANONYMOUS,	/* no maps, but as many VMAs: what the mm itself takes */
+};
 
+static const char *const others_names[] = { "cycle", "cycle_unmapped", "cycle_anonymous" };
+
+/* One more that stays. */
+static int add_live(struct bench_grants *b, unsigned int n, enum others others)
+{
+	int64_t index;
+	void *addr;
+
+	if (others == ANONYMOUS) {
+		/* Neighbours that differ are not merged. */
+		addr = mmap(NULL, PAGE, n % 2 ? PROT_READ : PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return addr == MAP_FAILED ? -errno : 0;
+	}
+	index = gm_gntdev_map_ref(b->gntdev, gm_self_domid(), &b->refs[n % REFS], 1);
 	if (index < 0)
 		return index;
-	if (mapped && gm_gntdev_mmap(b->gntdev, index, 1, PROT_READ) == MAP_FAILED)
+	if (others == MAPPED &&
+	    gm_gntdev_mmap(b->gntdev, index, 1, PROT_READ) == MAP_FAILED)
 		return -errno;
 	return 0;
 }
 
-static void cycles(META, struct bench_grants *b, unsigned int samples, bool mapped)
+static void cycles(META, struct bench_grants *b, unsigned int samples, enum others others)
 {
 	static const unsigned int levels[] = { 0, 100, 1000, 10000, 60000 };
 	unsigned int nr_levels = b->bench.full ? 5 : 2, live = 0;
@@ -135,43 +151,45 @@ static void cycles(META, struct bench_grants *b, unsigned int samples, bool mapp
 				gm_note("with %u live maps: patience is at an end", live);
 				return;
 			}
-			err = add_live(b, live, mapped);
+			err = add_live(b, live, others);
 			ASSERT_EQ(0, err) TH_LOG("live map %u: %s", live, strerror(-err));
 		}
-		snprintf(row, sizeof(row), "grants.cycle%s.%u", mapped ? "" : "_unmapped",
-			 live);
+		snprintf(row, sizeof(row), "grants.%s.%u", others_names[others], live);
 		measure(_metadata, b, row, 1, samples, !live);
 	}
 }
 
-static bool may_map_many(char *was, size_t size)
+/* As many VMAs as is asked for; the limit that was is put back. */
+static void cycles_with(META, FIXTURE_DATA(map) *self, enum others others)
 {
 	FILE *f = fopen(MAX_MAP_COUNT, "r+e");
-	bool ok = f && fgets(was, size, f);
+	char was[32];
 
-	if (ok) {
-		rewind(f);
-		ok = fputs("200000", f) >= 0;
-	}
-	return f && !fclose(f) && ok;
+	ASSERT_NE(NULL, f);
+	ASSERT_NE(NULL, fgets(was, sizeof(was), f));
+	rewind(f);
+	ASSERT_LE(0, fputs("200000", f));
+	ASSERT_EQ(0, fclose(f));
+	cycles(_metadata, &self->b, self->samples, others);
+	f = fopen(MAX_MAP_COUNT, "we");
+	ASSERT_NE(NULL, f);
+	EXPECT_LE(0, fputs(was, f));
+	EXPECT_EQ(0, fclose(f));
 }
 
 TEST_F_TIMEOUT(map, cycle, GM_LONG_TEST_S)
 {
-	char was[32];
-	FILE *f;
-
-	ASSERT_TRUE(may_map_many(was, sizeof(was)));
-	cycles(_metadata, &self->b, self->samples, true);
-	f = fopen(MAX_MAP_COUNT, "we");
-	ASSERT_NE(NULL, f);
-	fputs(was, f);
-	EXPECT_EQ(0, fclose(f));
+	cycles_with(_metadata, self, MAPPED);
 }
 
 TEST_F_TIMEOUT(map, cycle_unmapped, GM_LONG_TEST_S)
 {
-	cycles(_metadata, &self->b, self->samples, false);
+	cycles_with(_metadata, self, UNMAPPED);
+}
+
+TEST_F_TIMEOUT(map, cycle_anonymous, GM_LONG_TEST_S)
+{
+	cycles_with(_metadata, self, ANONYMOUS);
 }
 
 /* -- a page table's worth ------------------------------------------------------------ */
