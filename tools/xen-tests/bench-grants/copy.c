@@ -33,16 +33,20 @@ FIXTURE_TEARDOWN(copy)
 	bench_grants_teardown(&self->b);
 }
 
-static void measure(META, FIXTURE_DATA(copy) *self, const char *name, bool to_grants)
+static void measure(META, FIXTURE_DATA(copy) *self, const char *name, bool to_grants,
+		    bool scattered)
 {
-	struct ioctl_gntdev_grant_copy_segment *seg = calloc(self->pages, sizeof(*seg));
-	struct ioctl_gntdev_grant_copy op = { .count = self->pages, .segments = seg };
+	/* The headers of Xen and of the kernel have another name for a segment. */
+	struct ioctl_gntdev_grant_copy op = { .count = self->pages };
+	__typeof__(op.segments) seg = calloc(self->pages, sizeof(*seg));
 	uint64_t samples[SAMPLES], t;
 	int ret;
 
 	ASSERT_NE(NULL, seg);
+	op.segments = seg;
 	for (unsigned int i = 0; i < self->pages; i++) {
-		void *local = self->local + i * PAGE;
+		/* Scattered: 241 and the number of pages have no common factor. */
+		void *local = self->local + (scattered ? i * 241 % self->pages : i) * PAGE;
 
 		seg[i].len = PAGE;
 		if (to_grants) {
@@ -73,9 +77,10 @@ static void measure(META, FIXTURE_DATA(copy) *self, const char *name, bool to_gr
 
 TEST_F_TIMEOUT(copy, copy_16m, GM_LONG_TEST_S)
 {
-	measure(_metadata, self, "grants.copy.16m", false);
+	measure(_metadata, self, "grants.copy.16m", false, false);
 	EXPECT_EQ(-1, gm_check(self->local, REFS, 0, self->pages));
-	measure(_metadata, self, "grants.copy.16m_to", true);
+	measure(_metadata, self, "grants.copy.16m_to", true, false);
+	measure(_metadata, self, "grants.copy.16m_scattered", false, true);
 }
 
 static void limit(META, FIXTURE_DATA(copy) *self, const char *name, enum gnb_what what,
