@@ -280,6 +280,22 @@ static int pin_run(struct page **pages, const struct copy_run *run)
 	return 0;
 }
 
+/* The pages of runs in one direction are next to each other in @pages, too. */
+static void unpin_runs(struct page **pages, const struct copy_run *runs,
+		       unsigned int nr)
+{
+	unsigned int i, end;
+
+	for (i = 0; i < nr; i = end) {
+		unsigned int n = runs[i].count;
+
+		for (end = i + 1; end < nr && runs[end].write == runs[i].write; end++)
+			n += runs[end].count;
+		unpin_user_pages_dirty_lock(pages + runs[i].first, n,
+					    runs[i].write);
+	}
+}
+
 /*
  * The grant behind a page, if it is a mapped grant. The page flag alone does not say so:
  * it means other things for pages in the swap or page cache, which have a mapping.
@@ -351,9 +367,7 @@ static int copy_pinned(struct copy_batch *batch, const struct copy_run *runs,
 		if (unlikely(ops[i].status == GNTST_eagain))
 			err = retry(&ops[i]);
 unpin:
-	for (i = 0; i < pinned; i++)
-		unpin_user_pages_dirty_lock(batch->pages + runs[i].first,
-					    runs[i].count, runs[i].write);
+	unpin_runs(batch->pages, runs, pinned);
 	return err;
 }
 
