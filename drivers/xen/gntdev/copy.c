@@ -538,14 +538,14 @@ static int batch_copy(struct copy_batch *batch)
 /* One allocation: the arrays of @n segments, those with the largest members first. */
 static void *batch_alloc(struct copy_batch *batch, size_t n)
 {
-	size_t n_ops = n * SEGMENT_OPS;
+	size_t n_ops = n * SEGMENT_OPS, size;
 	void *mem;
 
-	mem = kvmalloc(n * (sizeof(*batch->args) + sizeof(*batch->runs) +
-			    sizeof(*batch->ops_of)) +
-		       n_ops * (sizeof(*batch->ops) + sizeof(*batch->pages) +
-				sizeof(*batch->page_of)),
-		       GFP_KERNEL_ACCOUNT);
+	size = n * (sizeof(*batch->args) + sizeof(*batch->runs) +
+		    sizeof(*batch->ops_of));
+	size += n_ops * (sizeof(*batch->ops) + sizeof(*batch->pages) +
+			 sizeof(*batch->page_of));
+	mem = kvmalloc(size, GFP_KERNEL_ACCOUNT);
 	if (!mem)
 		return NULL;
 	batch->args = mem;

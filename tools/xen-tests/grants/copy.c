@@ -651,6 +651,31 @@ TEST_F_TIMEOUT(copy, g16_local_buffer_ends_in_the_middle, GM_TEST_S)
 	free(seg);
 }
 
+/* Every seventh page of the buffer is not there, nor are all of a page table. */
+TEST_F_TIMEOUT(copy, g16_some_pages_are_not_there, GM_TEST_S)
+{
+	enum { N = 2048, TABLE = 512 };
+	segment *seg = calloc(N, sizeof(*seg));
+	uint8_t *local = mmap(NULL, N * GM_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(NULL, seg);
+	ASSERT_NE(MAP_FAILED, local);
+	for (unsigned int i = 0; i < N; i++)
+		if (i % 7 != 3 && i / TABLE != 2)
+			local[i * GM_PAGE_SIZE] = 0xee;
+	large_from_guest(self, seg, local, N);
+	ASSERT_EQ(0, xengnttab_grant_copy(self->xgt, N, seg));
+	for (unsigned int i = 0; i < N; i++) {
+		ASSERT_EQ(GNTST_okay, seg[i].status)
+			TH_LOG("segment %u", i);
+		ASSERT_EQ(-1, gm_check(local + i * GM_PAGE_SIZE, SEED_GUEST, i % PAGES, 1))
+			TH_LOG("segment %u", i);
+	}
+	munmap(local, N * GM_PAGE_SIZE);
+	free(seg);
+}
+
 /* Pages that a child shares until one of the two writes: the copy writes to its own. */
 TEST_F_TIMEOUT(copy, g16_copy_on_write, GM_TEST_S)
 {

@@ -223,8 +223,10 @@ int gnb_run(struct gnb_run *run)
 	ctx.refs = kvcalloc(count, sizeof(*ctx.refs), GFP_KERNEL);
 	ctx.where = kvcalloc(count, sizeof(*ctx.where), GFP_KERNEL);
 	if (ctx.refs && ctx.where)
-		err = copy_from_user(ctx.refs, (void __user *)run->refs,
-				     count * sizeof(*ctx.refs)) ? -EFAULT : gnb_do(&ctx);
+		err = -EFAULT;
+	if (err == -EFAULT && !copy_from_user(ctx.refs, (void __user *)run->refs,
+					      count * sizeof(*ctx.refs)))
+		err = gnb_do(&ctx);
 	run->count = count;
 	kvfree(ctx.where);
 	kvfree(ctx.refs);

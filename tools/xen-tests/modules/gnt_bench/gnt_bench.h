@@ -41,8 +41,8 @@ struct gnb_run {
 };
 
 /*
- * Ticks for which the process that watches (GNB_WATCH, until the device is closed) has held its mmap lock since it last asked,
- * and how often it took it.
+ * Ticks for which the process that watches (GNB_WATCH, until the device is closed) has
+ * held its mmap lock since it last asked, and how often it took it.
  */
 struct gnb_lock {
 	__u64 write_ticks;
