@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# bench.sh: take the figures of suite bench on our kernel and on the stock one, in
-# turn, and compare them as tools/xen-tests/bench/targets says.
+# bench.sh: take the figures of suite bench (or of the suite that the lab's file names,
+# LAB_BENCH) on our kernel and on the stock one, in turn, and compare them as
+# tools/xen-tests/bench/targets says.
 #
 # In:  what boots, of both kernels (make machine); ROUNDS, how often (default 3);
 #      LAB, only that one; TEST, only that test
@@ -37,11 +38,11 @@ take()
 {
 	local log=$GM_BUILD/logs/bench.log results=$GM_BUILD/results/$1
 
-	KERNEL=$2 SUITE=bench GM_LONG=1 ICOUNT=$4 "$GM_SCRIPTS/boot.sh" test "$1" >"$log" 2>&1 || {
+	KERNEL=$2 SUITE=$LAB_BENCH GM_LONG=1 ICOUNT=$4 "$GM_SCRIPTS/boot.sh" test "$1" >"$log" 2>&1 || {
 		cat "$log" >&2
-		die "suite bench failed in lab $1 (KERNEL=$2); its figures are worth nothing"
+		die "suite $LAB_BENCH failed in lab $1 (KERNEL=$2); its figures are worth nothing"
 	}
-	{ find "$results/bench" -name '*.ktap' -exec cat {} + 2>/dev/null || true; } |
+	{ find "$results/$LAB_BENCH" -name '*.ktap' -exec cat {} + 2>/dev/null || true; } |
 	awk -v lab="$1" -v kernel="$2" -v round="$3" '
 		$1 == "#" && $2 == "bench" {
 			split("", v)
@@ -53,7 +54,7 @@ take()
 				v["unit"], v["n"], v["min"], v["p50"], v["p99"], v["max"], v["cut"] + 0
 		}' >>"$out/figures.csv"
 	grep -q "^$1,$2,$3," "$out/figures.csv" || 
-		die "suite bench printed no figure in lab $1 (KERNEL=$2)${TEST:+: is there a test \"$TEST\"?}"
+		die "suite $LAB_BENCH printed no figure in lab $1 (KERNEL=$2)${TEST:+: is there a test \"$TEST\"?}"
 }
 
 take_all()
@@ -62,7 +63,7 @@ take_all()
 
 	echo "lab,kernel,round,row,unit,n,min,p50,p99,max,cut" >"$out/figures.csv"
 	for lab in $labs; do
-		LAB_SMP=
+		LAB_SMP='' LAB_BENCH=bench
 		# shellcheck source=/dev/null
 		. "$GM_TOP/configs/lab/$lab.conf"
 		n=$rounds counted=
