@@ -196,12 +196,7 @@ int gntdev_backing_alloc(struct gntdev_map *map, u32 flags)
  */
 void gntdev_backing_free(struct gntdev_map *map)
 {
-	bool leaked = false;
-	unsigned int i;
-
-	for (i = 0; i < map->count; i++)
-		leaked |= map->grants[i].flags & GRANT_LEAKED;
-	if (!leaked) {
+	if (!map->leaked) {
 		if (gntdev_pv())
 			pv_free(&map->backing->dma);
 		else

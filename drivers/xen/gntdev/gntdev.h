@@ -74,8 +74,8 @@
  *
  * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
  * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, ext.c (newer ioctls), hv.c
- * (all hypercalls), stats.c (counters), list.c (all maps, for debugfs), backend.c (in-kernel
- * API), dmabuf.c (dma-bufs of grants), dmabuf_imp.c (grants of dma-bufs), dmabuf_pages.c
+ * (all hypercalls), stats.c (counters), list.c (all maps, for debugfs), quota.c (what a user
+ * may hold), backend.c (in-kernel API), dmabuf.c (dma-bufs of grants), dmabuf_imp.c (grants of dma-bufs), dmabuf_pages.c
  * (pages behind a dma-buf).
  *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
@@ -124,6 +124,7 @@
 
 struct dentry;
 struct gntdev_file;
+struct gntdev_quota;
 struct gntdev_user;
 
 /**
@@ -168,7 +169,9 @@ struct gntdev_notify {
  * @armed: @work is queued or running and holds a reference; under @lock
  * @live: grants whose kernel side is mapped; under @user_lock
  * @claimed: grants that have a user side; under @user_lock
+ * @leaked: Xen would not let go of a grant; under @user_lock
  * @deferred: grants that wait for their page; under @user_lock
+ * @quota: of the unprivileged user who made it, or NULL
  * @file: file that it was made in, which may be closed; or NULL
  * @in_file: in the file's list, under its lock
  * @made: when, in jiffies
@@ -188,12 +191,14 @@ struct gntdev_map {
 	struct mutex lock; /* kernel side */
 	spinlock_t user_lock; /* user side */
 	bool armed;
+	bool leaked;
 	unsigned int live;
 	unsigned int claimed;
 	unsigned int deferred;
 	unsigned int backoff;
 	struct gntdev_notify notify;
 	struct eventfd_ctx *ack;
+	struct gntdev_quota *quota;
 	struct gntdev_file *file;
 	struct list_head in_file;
 	unsigned long made;
@@ -492,6 +497,10 @@ void gntdev_file_put(struct gntdev_file *file);
 void gntdev_list_map(struct gntdev_file *file, struct gntdev_map *map);
 void gntdev_unlist_map(struct gntdev_map *map);
 void gntdev_list_init(struct dentry *dir);
+
+/* quota.c */
+struct gntdev_quota *gntdev_quota_charge(unsigned int count);
+void gntdev_quota_uncharge(struct gntdev_quota *quota, unsigned int count);
 
 /* stats.c */
 void gntdev_stats_init(void);

@@ -42,7 +42,7 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/gntdev.h>
 
-/* What Xen, whose statuses are 0 or negative, has not written. */
+/* What Xen, whose statuses are 0 or negative, has not written; gnttab_set_map_op() sets it. */
 #define UNTOUCHED 1
 
 /* A hypercall that failed on request: no hypercall of ours fails so by itself. */
@@ -232,7 +232,8 @@ static int call_map_but_one(struct gnttab_map_grant_ref *ops, struct page **page
 
 /**
  * gntdev_hv_map() - Have Xen map grants
- * @ops: operations, all of one kind
+ * @ops: operations, all of one kind, as gnttab_set_map_op() makes them: with a status that
+ *       is UNTOUCHED
  * @pages: kernel side: the pages that shall stand for the grants; NULL: user side, PTEs of
  *         a PV domain
  * @n: number of operations, > 0
@@ -254,9 +255,6 @@ int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
 	s16 status = 0;
 	unsigned int i;
 	int err;
-
-	for (i = 0; i < n; i++)
-		ops[i].status = UNTOUCHED;
 
 	if (!fault_hits(&fail_map, &status))
 		err = call_map(ops, pages, n);

@@ -52,11 +52,14 @@
 #define INLINE_GRANTS 16U
 
 /*
- * Pages without memory behind them that we keep for the next map, see pages_get(). None
- * of them takes anything but address space.
+ * Pages that we keep for the next map. There is no memory behind them: what they take is
+ * address space. The grant table core has such a store, too, but hands out pages one by one,
+ * each for a lock, which is a twentieth of what mapping a grant takes.
  */
-#define PAGES_KEPT 2048U
-static struct gnttab_page_cache page_cache;
+#define PAGES_KEPT 1024U
+static struct page *kept[PAGES_KEPT];
+static unsigned int nr_kept;
+static DEFINE_SPINLOCK(kept_lock);
 
 /* Where gntdev_map_probe() copies to. Nobody reads it. */
 static void *probe_byte;
@@ -125,36 +128,39 @@ static void batch_add(struct batch *batch, struct gntdev_map *map,
 
 static void map_work(struct work_struct *work);
 
+static void pages_put(struct page **pages, unsigned int n)
+{
+	unsigned int room;
+
+	spin_lock(&kept_lock);
+	room = min(n, PAGES_KEPT - nr_kept);
+	memcpy(kept + nr_kept, pages, room * sizeof(*pages));
+	nr_kept += room;
+	spin_unlock(&kept_lock);
+	if (room < n)
+		gnttab_free_pages(n - room, pages + room);
+}
+
 /*
- * Pages come from a pool of the grant table core, from which a page costs a lock and a
- * look at the p2m. Those that we have used last are kept at hand.
+ * Pages come from a pool of the grant table core, where a page costs a look at the p2m. Those
+ * that we have used last are kept at hand.
  */
 static int pages_get(struct page **pages, unsigned int n)
 {
-	unsigned int i = 0;
-	int err;
+	unsigned int found;
 
-	while (i < n && READ_ONCE(page_cache.num_pages)) {
-		err = gnttab_page_cache_get(&page_cache, &pages[i]);
-		if (err)
-			goto put;
-		i++;
-	}
-	if (i == n)
+	spin_lock(&kept_lock);
+	found = min(n, nr_kept);
+	nr_kept -= found;
+	memcpy(pages, kept + nr_kept, found * sizeof(*pages));
+	spin_unlock(&kept_lock);
+	if (found == n)
 		return 0;
-	err = gnttab_alloc_pages(n - i, pages + i);
-	if (!err)
-		return 0;
-put:
-	gnttab_page_cache_put(&page_cache, pages, i);
-	return err;
-}
 
-static void pages_put(struct page **pages, unsigned int n)
-{
-	gnttab_page_cache_put(&page_cache, pages, n);
-	if (READ_ONCE(page_cache.num_pages) > PAGES_KEPT)
-		gnttab_page_cache_shrink(&page_cache, PAGES_KEPT / 2);
+	if (!gnttab_alloc_pages(n - found, pages + found))
+		return 0;
+	pages_put(pages, found);
+	return -ENOMEM;
 }
 
 static void free_pages_of(struct gntdev_map *map)
@@ -243,6 +249,7 @@ static void map_free(struct gntdev_map *map)
 	free_pages_of(map);
 	if (map->done)
 		map->done(map->done_priv);
+	gntdev_quota_uncharge(map->quota, map->count);
 	grants_free(map);
 	kfree(map);
 	atomic_long_dec(&gntdev_stats.maps);
@@ -257,24 +264,29 @@ static void map_free(struct gntdev_map *map)
  * keeps the module loaded, since it can outlive the file while a page is busy.
  *
  * Context: sleeps. Memory is charged to the caller's memory cgroup.
- * Return: the map, with one user, or an ERR_PTR().
+ * Return: the map, with one user, or an ERR_PTR(): -ENOMEM; -EDQUOT: more than an
+ *         unprivileged user may hold.
  */
 struct gntdev_map *gntdev_map_alloc(unsigned int count)
 {
+	struct gntdev_quota *quota;
 	struct gntdev_map *map;
 	unsigned int i;
 	int err;
 
+	quota = gntdev_quota_charge(count);
+	if (IS_ERR(quota))
+		return ERR_CAST(quota);
+	err = -ENOMEM;
 	map = kzalloc(sizeof(*map) + (count <= INLINE_GRANTS ? grants_size(count) : 0),
 		      GFP_KERNEL_ACCOUNT);
 	if (!map)
-		return ERR_PTR(-ENOMEM);
+		goto uncharge;
+	map->quota = quota;
 	map->count = count;
 	map->grants = grants_inline(map) ? (void *)(map + 1) : grants_alloc(count);
-	if (!map->grants) {
-		kfree(map);
-		return ERR_PTR(-ENOMEM);
-	}
+	if (!map->grants)
+		goto free_map;
 
 	__module_get(THIS_MODULE);
 	atomic_long_inc(&gntdev_stats.maps);
@@ -294,6 +306,12 @@ struct gntdev_map *gntdev_map_alloc(unsigned int count)
 		return ERR_PTR(err);
 	}
 	return map;
+
+free_map:
+	kfree(map);
+uncharge:
+	gntdev_quota_uncharge(quota, count);
+	return ERR_PTR(err);
 }
 
 /**
@@ -520,7 +538,7 @@ static void clear_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 }
 
 /* Xen holds on to it: report, and never let anybody else have the page. */
-static void grant_leaked(struct gntdev_grant *grant,
+static void grant_leaked(struct gntdev_map *map, struct gntdev_grant *grant,
 			 const struct gnttab_unmap_grant_ref *op)
 {
 	trace_gntdev_error(GNTDEV_UNMAP_KERNEL, grant->domid, grant->ref,
@@ -528,6 +546,7 @@ static void grant_leaked(struct gntdev_grant *grant,
 	pr_err_ratelimited("d%u ref %u: handle %u not unmapped: status %d; page leaked\n",
 			   grant->domid, grant->ref, grant->khandle, op->status);
 	grant->flags |= GRANT_LEAKED;
+	map->leaked = true;
 	atomic_long_inc(&gntdev_stats.leaked);
 }
 
@@ -572,7 +591,7 @@ static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 			continue;
 		}
 		if (ops[i].status != GNTST_okay)
-			grant_leaked(grant, &ops[i]);
+			grant_leaked(map, grant, &ops[i]);
 		grant->khandle = INVALID_GRANT_HANDLE;
 		map->live--;
 	}
@@ -793,7 +812,6 @@ int gntdev_map_init(void)
 	probe_byte = kmalloc(1, GFP_KERNEL);
 	if (!probe_byte)
 		return -ENOMEM;
-	gnttab_page_cache_init(&page_cache);
 	return 0;
 }
 
@@ -802,6 +820,7 @@ int gntdev_map_init(void)
  */
 void gntdev_map_exit(void)
 {
-	gnttab_page_cache_shrink(&page_cache, 0);
+	gnttab_free_pages(nr_kept, kept);
+	nr_kept = 0;
 	kfree(probe_byte);
 }

@@ -131,6 +131,7 @@ static struct gntdev_grant *grant_of(const struct pv_run *run, u64 host_addr,
 static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 {
 	struct gnttab_map_grant_ref *ops = run->ops.map;
+	struct gntdev_grant *grants = grant_of(run, base, base);
 	unsigned int i, done = 0;
 	int ret, err;
 
@@ -138,7 +139,8 @@ static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 	ret = gntdev_hv_map(ops, NULL, n) ?: -EIO;
 	for (i = 0; i < n; i++) {
 		if (ops[i].status == GNTST_okay) {
-			grant_of(run, ops[i].host_addr, base)->uhandle = ops[i].handle;
+			grants[(ops[i].host_addr - base) / sizeof(pte_t)].uhandle =
+				ops[i].handle;
 			done++;
 			continue;
 		}
@@ -291,7 +293,7 @@ static void hold(struct gntdev_user *user, unsigned int i)
 }
 
 /* Xen and this driver disagree about a user PTE: its page must not be used again. */
-static void user_pte_leaked(struct gntdev_grant *grant,
+static void user_pte_leaked(struct gntdev_map *map, struct gntdev_grant *grant,
 			    const struct gnttab_unmap_grant_ref *op)
 {
 	trace_gntdev_error(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
@@ -299,6 +301,7 @@ static void user_pte_leaked(struct gntdev_grant *grant,
 	pr_err_ratelimited("d%u ref %u: user handle %u not unmapped: status %d; page leaked\n",
 			   grant->domid, grant->ref, op->handle, op->status);
 	grant->flags |= GRANT_LEAKED;
+	map->leaked = true;
 	atomic_long_inc(&gntdev_stats.leaked);
 }
 
@@ -321,7 +324,7 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 		trace_gntdev_unmap(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
 				   ops[i].handle, ops[i].status);
 		if (ops[i].status != GNTST_okay)
-			user_pte_leaked(grant, &ops[i]);
+			user_pte_leaked(run->user->map, grant, &ops[i]);
 	}
 }
 

@@ -131,7 +131,7 @@ static int claim_all(struct gntdev_map *map, struct gntdev_user *user)
 
 	lockdep_assert_held(&map->lock);
 	spin_lock(&map->user_lock);
-	for (i = 0; i < user->count; i++) {
+	for (i = 0; (map->claimed || map->leaked) && i < user->count; i++) {
 		flags |= grants[i].flags;
 		gntdev_relax(map, i);
 	}

@@ -43,7 +43,8 @@ struct ioctl_gntdev_grant_ref {
  *         sake of interfaces that mmap() a descriptor at offset 0.
  * @refs: in: the grants; the array has @count elements
  *
- * The grants may belong to different domains. All are mapped, or none.
+ * The grants may belong to different domains. All are mapped, or none. In a PV domain Xen is
+ * asked by mmap() only: see IOCTL_GNTDEV_MAP_REFS.
  *
  * mmap() takes @index (or @index plus whole pages, for a part of the run), MAP_SHARED,
  * and PROT_WRITE only if the grants allow writing. The user's mapping ends with
@@ -51,9 +52,11 @@ struct ioctl_gntdev_grant_ref {
  * again, until IOCTL_GNTDEV_UNMAP_GRANT_REF or close(). A child of fork() does not
  * inherit it.
  *
- * Errors: EINVAL: @count out of range, or a grant that does not exist or is not granted
- * to this domain (older drivers find out in mmap()); EFAULT; ENOMEM; ENOSPC: Xen has no
- * more handles, see gnttab_max_maptrack_frames; EINTR: killed.
+ * Errors: EINVAL: @count out of range, or (not in a PV domain, where mmap() says so) a grant
+ * that does not exist or is not granted to this domain; EFAULT; ENOMEM; ENOSPC: Xen has no
+ * more handles, see gnttab_max_maptrack_frames; EINTR: killed;
+ * EDQUOT: without CAP_SYS_ADMIN, and one's user holds too many, see the module parameter
+ * "limit_user".
  */
 struct ioctl_gntdev_map_grant_ref {
 	__u32 count;
@@ -209,6 +212,11 @@ struct ioctl_gntdev_grant_copy {
  * @fd: out: descriptor of the dma-buf
  * @domid: in: granting domain
  * @refs: in: array of @count references
+ *
+ * The buffer outlives the file that it was made with. It can be mmapped any number of times.
+ *
+ * Errors: EINVAL: flags, @count or @domid out of range, a reference that is wrong or granted
+ * read-only; ENOSPC; ENOMEM; EDQUOT; EMFILE; EFAULT.
  */
 struct ioctl_gntdev_dmabuf_exp_from_refs {
 	__u32 flags;
@@ -227,7 +235,9 @@ struct ioctl_gntdev_dmabuf_exp_from_refs {
  * @fd: in: what IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS returned
  * @wait_to_ms: in: how long to wait, ms
  *
- * Errors: ETIMEDOUT; ENOENT: no such buffer, or gone already (not a failure).
+ * Gone is a buffer when Xen has let go of every page of it. All who wait are woken then.
+ *
+ * Errors: ETIMEDOUT; EINTR; ENOENT: no such buffer, or gone already (not a failure).
  */
 struct ioctl_gntdev_dmabuf_exp_wait_released {
 	__u32 fd;
@@ -245,6 +255,10 @@ struct ioctl_gntdev_dmabuf_exp_wait_released {
  * @domid: in: domain to grant to
  * @reserved: must be 0
  * @refs: out: array of @count references
+ *
+ * Errors: EINVAL: not a dma-buf, wrong @count, @domid or @reserved; EOPNOTSUPP: another
+ * domain's memory, or a page that DMA would bounce; ENOSPC: no more references; EBADF;
+ * ENOMEM; EFAULT.
  */
 struct ioctl_gntdev_dmabuf_imp_to_refs {
 	__u32 fd;
@@ -262,6 +276,11 @@ struct ioctl_gntdev_dmabuf_imp_to_refs {
  * struct ioctl_gntdev_dmabuf_imp_release - end the grants of an imported dma-buf
  * @fd: in: descriptor given to IOCTL_GNTDEV_DMABUF_IMP_TO_REFS
  * @reserved: must be 0
+ *
+ * Returns at once. Grants that the other domain still has mapped end when it lets go; the
+ * dma-buf stays attached until then.
+ *
+ * Errors: ENOENT: no such import; EINVAL: @reserved.
  */
 struct ioctl_gntdev_dmabuf_imp_release {
 	__u32 fd;

@@ -328,17 +328,18 @@ static int fuzz(int fd, const struct gm_grant *grant, unsigned int seed)
 			(uint64_t)grant->refs[rand_r(&seed) % grant->count] << 32 |
 				grant->domid,
 		};
-		static const unsigned int sizes[] = { 8, 16, 24, 32, 40, 48, 64 };
+		static const unsigned int sizes[] = { 0, 8, 16, 24, 32, 40, 48, 64 };
 		unsigned int words = sizeof(pool) / sizeof(pool[0]);
 
 		for (int i = 0; i < 16; i++)
 			arena[i] = pool[rand_r(&seed) % words];
-		ok += ioctl(fd, _IOC(rand_r(&seed) % 4, 'G', rand_r(&seed) % 24,
-				     sizes[rand_r(&seed) % 7]), arena) >= 0;
+		ok += ioctl(fd, _IOC(rand_r(&seed) % 4, 'G', rand_r(&seed) % 40,
+				     sizes[rand_r(&seed) % 8]), arena) >= 0;
 		/* The known ones, or hardly a call would get past the number. */
 		ok += ioctl(fd, rand_r(&seed) % 2 ? IOCTL_GNTDEV_MAP_GRANT_REF :
 						    IOCTL_GNTDEV_UNMAP_GRANT_REF,
 			    arena) >= 0;
+		ok += ioctl(fd, IOCTL_GNTDEV_MAP_REFS + rand_r(&seed) % 3, arena) >= 0;
 		ok += ioctl(fd, rand_r(&seed) % 2 ? IOCTL_GNTDEV_SET_UNMAP_NOTIFY :
 						    IOCTL_GNTDEV_GRANT_COPY, arena) >= 0;
 	}
@@ -384,7 +385,7 @@ TEST_F_TIMEOUT(fuzz, unprivileged_ioctls_harm_nobody, GM_LONG_TEST_S)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 	EXPECT_LT(0, ok);
-	gm_note("seed %u: %d of %d calls succeeded", seed, ok, 3 * ROUNDS);
+	gm_note("seed %u: %d of %d calls succeeded", seed, ok, 4 * ROUNDS);
 	EXPECT_IN_USE(&self->gr, 0);
 
 	fd = gm_gntdev_open();
@@ -393,6 +394,66 @@ TEST_F_TIMEOUT(fuzz, unprivileged_ioctls_harm_nobody, GM_LONG_TEST_S)
 	EXPECT_PATTERN(addr, gm_guest_fill(self->gr.g, self->grant, 9) ? 0ULL : 9ULL, 0, 16);
 	EXPECT_EQ(0, munmap(addr, 16 * GM_PAGE_SIZE));
 	close(fd);
+}
+
+/* ---- what one user may hold ---- */
+
+#define LIMIT_USER	"/sys/module/xen_gntdev/parameters/limit_user"
+#define OTHERS		"64"
+
+/* Maps until it may not any more, in two files; 0 if all of it was as it should be. */
+static int hold_all(const struct gm_grant *grant)
+{
+	int fds[2] = { gm_gntdev_open(), gm_gntdev_open() };
+	int64_t index[2];
+
+	if (fds[0] < 0 || fds[1] < 0 || setgid(NOBODY) || setuid(NOBODY))
+		return 1;
+	/* 4 times 16 */
+	for (int i = 0; i < 4; i++) {
+		index[i % 2] = gm_gntdev_map_ref(fds[i % 2], grant->domid, grant->refs, 16);
+		if (index[i % 2] < 0)
+			return 2;
+	}
+	if (gm_gntdev_map_ref(fds[0], grant->domid, grant->refs, 1) != -EDQUOT)
+		return 3;
+	if (gm_gntdev_unmap_ref(fds[1], index[1], 16))
+		return 4;
+	if (gm_gntdev_map_ref(fds[0], grant->domid, grant->refs, 17) != -EDQUOT)
+		return 5;
+	return gm_gntdev_map_ref(fds[0], grant->domid, grant->refs, 16) < 0 ? 6 : 0;
+}
+
+/* Xen's handles are for the whole domain: who has no privilege may not take all of them. */
+TEST_F_TIMEOUT(fuzz, unprivileged_user_cannot_take_all, GM_TEST_S)
+{
+	char before[16];
+	int status;
+	void *addr;
+	pid_t pid;
+	int fd;
+
+	ASSERT_LT(0, gm_read_file(LIMIT_USER, before, sizeof(before)))
+		TH_LOG("the driver has no such limit");
+	ASSERT_EQ(0, gm_write_file(LIMIT_USER, OTHERS));
+	/* Twice: what the first has held is given back when it ends. */
+	for (int i = 0; i < 2; i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			_exit(hold_all(self->grant));
+		EXPECT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(0, status) TH_LOG("step %d", WEXITSTATUS(status));
+	}
+	/* Root may hold more. */
+	fd = gm_gntdev_open();
+	for (int i = 0; i < 8; i++) {
+		addr = gm_gntdev_map(fd, self->grant, PROT_READ, NULL);
+		ASSERT_NE(MAP_FAILED, addr);
+		EXPECT_EQ(0, munmap(addr, 16 * GM_PAGE_SIZE));
+	}
+	close(fd);
+	EXPECT_EQ(0, gm_write_file(LIMIT_USER, before));
 }
 
 TEST_HARNESS_MAIN
