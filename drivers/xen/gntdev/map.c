@@ -215,15 +215,15 @@ static size_t grants_size(unsigned int count)
 /* From a page on, not rounded up to a power of two. */
 static struct gntdev_grant *grants_alloc(unsigned int count)
 {
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO;
 	size_t size = grants_size(count);
 	void *grants;
 
 	if (size < PAGE_SIZE)
-		return kzalloc(size, GFP_KERNEL_ACCOUNT);
-	grants = alloc_pages_exact(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO |
-					 __GFP_NOWARN | __GFP_NORETRY);
+		return kmalloc(size, gfp);
+	grants = alloc_pages_exact(size, gfp | __GFP_NOWARN | __GFP_NORETRY);
 	if (!grants)
-		grants = __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		grants = __vmalloc(size, gfp);
 	return grants;
 }
 

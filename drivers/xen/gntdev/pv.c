@@ -374,6 +374,7 @@ static bool removed_without_walk(struct pv_run *run, unsigned long start,
 				 unsigned long end)
 {
 	struct gntdev_user *user = run->user;
+	unsigned long page = (start - user->start) >> PAGE_SHIFT;
 	struct gntdev_map *map = user->map;
 	bool known;
 
@@ -384,8 +385,7 @@ static bool removed_without_walk(struct pv_run *run, unsigned long start,
 	spin_lock(&map->user_lock);
 	known = user->pte_base;
 	if (known)
-		remove_ptes(run, user->pte_base + ((start - user->start) >>
-						   PAGE_SHIFT) * sizeof(pte_t));
+		remove_ptes(run, user->pte_base + page * sizeof(pte_t));
 	spin_unlock(&map->user_lock);
 	return known;
 }
