@@ -75,8 +75,8 @@
  * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
  * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, ext.c (newer ioctls), hv.c
  * (all hypercalls), stats.c (counters), list.c (all maps, for debugfs), quota.c (what a user
- * may hold), backend.c (in-kernel API), dmabuf.c (dma-bufs of grants), dmabuf_imp.c (grants of dma-bufs), dmabuf_pages.c
- * (pages behind a dma-buf).
+ * may hold), backend.c (in-kernel API), dmabuf.c (dma-bufs of grants), dmabuf_imp.c (grants
+ * of dma-bufs), dmabuf_pages.c (pages behind a dma-buf).
  *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
  */

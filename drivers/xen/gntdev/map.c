@@ -726,7 +726,7 @@ void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
  *
  * Grants that have a user side are left alone. Free pages are given back before
  * this returns, busy ones when they become free, each for itself. Whoever waits for that
- * (unmap notification, acknowledgement) is told.
+ * (unmap notification, eventfd) is told.
  *
  * Context: sleeps, but neither for the guest nor for whoever holds a page.
  */
