@@ -362,6 +362,9 @@ void gntdev_map_put(struct gntdev_map *map);
 int gntdev_map_ack(struct gntdev_map *map, struct eventfd_ctx *ack);
 int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 		      unsigned int count, bool may_wait, s16 *status);
+void gntdev_map_leaked(struct gntdev_map *map, struct gntdev_grant *grant,
+		       bool user,
+		       const struct gnttab_unmap_grant_ref *op);
 void gntdev_map_undo(struct gntdev_map *map, unsigned int first,
 		     unsigned int count);
 void gntdev_map_release(struct gntdev_map *map, unsigned int first,

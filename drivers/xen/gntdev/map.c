@@ -537,14 +537,22 @@ static void clear_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 			      grant->domid, grant->ref, page_count(grant->page));
 }
 
-/* Xen holds on to it: report, and never let anybody else have the page. */
-static void grant_leaked(struct gntdev_map *map, struct gntdev_grant *grant,
-			 const struct gnttab_unmap_grant_ref *op)
+/**
+ * gntdev_map_leaked() - Xen holds on to a grant: nobody else may ever have its page
+ * @map: map; its user_lock is held
+ * @grant: grant of it
+ * @user: it was the user side that was to be unmapped
+ * @op: the operation that was refused
+ */
+void gntdev_map_leaked(struct gntdev_map *map, struct gntdev_grant *grant,
+		       bool user,
+		       const struct gnttab_unmap_grant_ref *op)
 {
-	trace_gntdev_error(GNTDEV_UNMAP_KERNEL, grant->domid, grant->ref,
-			   grant->khandle, op->status, 0);
+	lockdep_assert_held(&map->user_lock);
+	trace_gntdev_error(user ? GNTDEV_UNMAP_USER : GNTDEV_UNMAP_KERNEL,
+			   grant->domid, grant->ref, op->handle, op->status, 0);
 	pr_err_ratelimited("d%u ref %u: handle %u not unmapped: status %d; page leaked\n",
-			   grant->domid, grant->ref, grant->khandle, op->status);
+			   grant->domid, grant->ref, op->handle, op->status);
 	grant->flags |= GRANT_LEAKED;
 	map->leaked = true;
 	atomic_long_inc(&gntdev_stats.leaked);
@@ -591,7 +599,7 @@ static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 			continue;
 		}
 		if (ops[i].status != GNTST_okay)
-			grant_leaked(map, grant, &ops[i]);
+			gntdev_map_leaked(map, grant, false, &ops[i]);
 		grant->khandle = INVALID_GRANT_HANDLE;
 		map->live--;
 	}

@@ -292,19 +292,6 @@ static void hold(struct gntdev_user *user, unsigned int i)
 	gntdev_pv_kernel_side(user->map, i, user->writable);
 }
 
-/* Xen and this driver disagree about a user PTE: its page must not be used again. */
-static void user_pte_leaked(struct gntdev_map *map, struct gntdev_grant *grant,
-			    const struct gnttab_unmap_grant_ref *op)
-{
-	trace_gntdev_error(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
-			   op->handle, op->status, 0);
-	pr_err_ratelimited("d%u ref %u: user handle %u not unmapped: status %d; page leaked\n",
-			   grant->domid, grant->ref, op->handle, op->status);
-	grant->flags |= GRANT_LEAKED;
-	map->leaked = true;
-	atomic_long_inc(&gntdev_stats.leaked);
-}
-
 /* Have Xen clear the first @n PTEs of @run. This cannot be put off. */
 static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 {
@@ -324,7 +311,7 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 		trace_gntdev_unmap(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
 				   ops[i].handle, ops[i].status);
 		if (ops[i].status != GNTST_okay)
-			user_pte_leaked(run->user->map, grant, &ops[i]);
+			gntdev_map_leaked(run->user->map, grant, true, &ops[i]);
 	}
 }
 

@@ -56,13 +56,6 @@ FIXTURE_TEARDOWN(observe)
 	granter_teardown(_metadata, &self->gr);
 }
 
-static ssize_t into_pipe(int pipe, void *page)
-{
-	struct iovec iov = { .iov_base = page, .iov_len = GM_PAGE_SIZE };
-
-	return vmsplice(pipe, &iov, 1, 0);
-}
-
 /* ---- trace events ---- */
 
 static const struct {
@@ -192,7 +185,7 @@ TEST_F_TIMEOUT(observe, g14_busy_page_is_traced, GM_TEST_S)
 	ASSERT_EQ(0, pipe(fds));
 	addr = gm_gntdev_map(self->fd, self->grant, PROT_READ | PROT_WRITE, NULL);
 	ASSERT_NE(MAP_FAILED, addr);
-	ASSERT_EQ((ssize_t)GM_PAGE_SIZE, into_pipe(fds[1], page_at(addr, 5)));
+	ASSERT_EQ((ssize_t)GM_PAGE_SIZE, make_busy(fds[1], addr, 5));
 	ASSERT_EQ(0, gm_trace_enable(&self->trace, true));
 	EXPECT_EQ(0, munmap(addr, SIZE));
 	snprintf(grant, sizeof(grant), "domid=%u ref=%u page_refs=", self->grant->domid,
@@ -345,7 +338,7 @@ TEST_F_TIMEOUT(observe, g14_maps_shows_a_busy_page, GM_TEST_S)
 	ASSERT_EQ(0, pipe(fds));
 	addr = gm_gntdev_map(self->fd, self->grant, PROT_READ, NULL);
 	ASSERT_NE(MAP_FAILED, addr);
-	ASSERT_EQ((ssize_t)GM_PAGE_SIZE, into_pipe(fds[1], page_at(addr, 1)));
+	ASSERT_EQ((ssize_t)GM_PAGE_SIZE, make_busy(fds[1], addr, 1));
 	EXPECT_EQ(0, close(self->fd));
 	self->fd = -1;
 	EXPECT_EQ(0, munmap(addr, SIZE));
@@ -403,7 +396,7 @@ TEST_F_TIMEOUT(observe, g14_counters_add_up, GM_TEST_S)
 		addr = gm_gntdev_map(self->fd, self->grant, PROT_READ, &index);
 		ASSERT_NE(MAP_FAILED, addr);
 		EXPECT_EQ(self->base.value[2] + PAGES, stat_of("user_side"));
-		ASSERT_EQ((ssize_t)GM_PAGE_SIZE, into_pipe(fds[1], addr));
+		ASSERT_EQ((ssize_t)GM_PAGE_SIZE, make_busy(fds[1], addr, 0));
 		EXPECT_EQ(0, munmap(addr, SIZE));
 		EXPECT_EQ(0, ioctl(self->fd, IOCTL_GNTDEV_GRANT_COPY, &copy));
 		EXPECT_EQ((ssize_t)GM_PAGE_SIZE, read(fds[0], page, GM_PAGE_SIZE));
