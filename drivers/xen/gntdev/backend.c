@@ -17,11 +17,13 @@ static struct gntdev_map *map_of(struct gntdev_run *run)
 	return (struct gntdev_map *)run;
 }
 
-/*
- * Nobody else can reach the map, or there is a VMA that is not in place yet: whether a
- * kernel side is read-only does not change.
+/**
+ * gntdev_any_readonly() - Is the kernel side of any grant read-only?
+ * @map: map that nobody else can reach
+ *
+ * Return: whether it is.
  */
-static bool any_readonly(const struct gntdev_map *map)
+bool gntdev_any_readonly(const struct gntdev_map *map)
 {
 	unsigned int i;
 
@@ -61,7 +63,7 @@ struct gntdev_map *gntdev_map_refs(const struct gntdev_ref *refs,
 			status[i] = GNTST_general_error;
 	}
 	err = gntdev_map_kernel(map, 0, count, true, status);
-	if (!err && writable && any_readonly(map))
+	if (!err && writable && gntdev_any_readonly(map))
 		err = -EACCES;
 	if (err) {
 		gntdev_map_put(map);

@@ -326,9 +326,8 @@ static struct gntdev_map *export_map_alloc(const struct ioctl_gntdev_dmabuf_exp_
 		err = gntdev_pages_in_a_row(map);
 	if (!err)
 		err = gntdev_map_kernel(map, 0, map->count, true, NULL);
-	for (i = 0; i < map->count && !err; i++)
-		if (map->grants[i].flags & GRANT_READONLY)
-			err = -EINVAL;
+	if (!err && gntdev_any_readonly(map))
+		err = -EINVAL;
 	if (err) {
 		gntdev_map_put(map);
 		return ERR_PTR(err);

@@ -11,8 +11,6 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include <asm/xen/hypercall.h>
-
 #include "gntdev.h"
 
 /* Statuses that are copied to user memory in one go: 256 bytes of stack. */
@@ -191,7 +189,7 @@ static void query_domain(struct gntdev_query *op)
 {
 	struct gnttab_query_size size = { .dom = DOMID_SELF };
 
-	if (HYPERVISOR_grant_table_op(GNTTABOP_query_size, &size, 1) ||
+	if (gntdev_hv_query_size(&size) ||
 	    size.status != GNTST_okay)
 		return;
 	op->gnttab_frames = size.nr_frames;

@@ -385,6 +385,7 @@ int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
 int gntdev_hv_unmap_retried(struct gnttab_unmap_grant_ref *ops,
 			    struct page **pages, unsigned int n);
 int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n);
+int gntdev_hv_query_size(struct gnttab_query_size *size);
 void gntdev_hv_init(struct dentry *dir);
 
 /* vma.c */
@@ -452,6 +453,7 @@ long gntdev_ioctl_ext(struct gntdev_file *file, unsigned int cmd,
 		      void __user *arg);
 
 /* backend.c */
+bool gntdev_any_readonly(const struct gntdev_map *map);
 struct gntdev_map *gntdev_map_refs(const struct gntdev_ref *refs,
 				   unsigned int count, bool writable, s16 *status);
 

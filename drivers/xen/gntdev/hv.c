@@ -417,3 +417,16 @@ int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n)
 		copies_done(ops, n);
 	return err;
 }
+
+/**
+ * gntdev_hv_query_size() - Ask Xen for the size of a grant table
+ * @size: in: whose; out: its size, and a status
+ *
+ * Context: does not sleep.
+ * Return: 0, and the status counts; or a negative errno.
+ */
+int gntdev_hv_query_size(struct gnttab_query_size *size)
+{
+	gntdev_count(TOTAL_HYPERCALLS, 1);
+	return HYPERVISOR_grant_table_op(GNTTABOP_query_size, size, 1);
+}

@@ -51,17 +51,6 @@ FIXTURE_TEARDOWN(events)
 	granter_teardown(_metadata, &self->gr);
 }
 
-/* All of the mapping is there, can be read and written, and the granter sees it. */
-#define EXPECT_ALIVE() do {						\
-	EXPECT_IN_USE(&self->gr, PAGES);				\
-	ASSERT_EQ(0, gm_touch(self->addr, true))			\
-		TH_LOG("the mapping is gone");				\
-	EXPECT_PATTERN(self->addr, SEED, 0, PAGES);			\
-	gm_fill(self->addr, SEED, 0, PAGES);				\
-	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED, 0,	\
-				    PAGES));				\
-} while (0)
-
 /* ---- PAGEMAP_SCAN ---- */
 
 struct scan_region {
@@ -257,19 +246,6 @@ TEST_F_TIMEOUT(events, g04_debugger_peeks_and_pokes, GM_TEST_S)
 
 /* ---- core dump ---- */
 
-static int write_file(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, value, strlen(value)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 /* Whether the file holds the first four words of page @page anywhere; -1: no file. */
 static int core_holds(const char *path, uint64_t seed, unsigned int page)
 {
@@ -305,14 +281,14 @@ TEST_F_TIMEOUT(events, g17_core_has_no_granted_page, GM_TEST_S)
 		SKIP(return, "no core dumps: CONFIG_COREDUMP");
 	EXPECT_LT(0, read(fd, old, sizeof(old) - 1));
 	close(fd);
-	ASSERT_EQ(0, write_file("/proc/sys/kernel/core_pattern",
+	ASSERT_EQ(0, gm_write_file("/proc/sys/kernel/core_pattern",
 				"/tmp/gm-core.%p"));
 	UNMAP_ALL();
 	EXPECT_EQ(0, setrlimit(RLIMIT_CORE, &limit));
 	m = mapper_start(self->grant, SIGABRT);
 	EXPECT_LT(0, m.pid);
 	EXPECT_EQ(m.pid, waitpid(m.pid, &status, 0));
-	EXPECT_EQ(0, write_file("/proc/sys/kernel/core_pattern", old));
+	EXPECT_EQ(0, gm_write_file("/proc/sys/kernel/core_pattern", old));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 	EXPECT_TRUE(WCOREDUMP(status));
 	EXPECT_IN_USE(&self->gr, 0);
@@ -334,7 +310,7 @@ static void mapper_eats(const struct gm_grant *grant)
 	char *eaten;
 
 	if (addr == MAP_FAILED || gm_check(addr, SEED, 0, PAGES) >= 0 ||
-	    write_file(CGROUP "/cgroup.procs", "0"))
+	    gm_write_file(CGROUP "/cgroup.procs", "0"))
 		_exit(1);
 	eaten = mmap(NULL, TOO_MUCH, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -355,9 +331,9 @@ TEST_F_TIMEOUT(events, g05_oom_kill_gives_grants_back, GM_TEST_S)
 		rmdir(CGROUP_ROOT);
 		SKIP(return, "no cgroup2");
 	}
-	EXPECT_EQ(0, write_file(CGROUP_ROOT "/cgroup.subtree_control", "+memory"));
+	EXPECT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "+memory"));
 	EXPECT_EQ(0, mkdir(CGROUP, 0755));
-	EXPECT_EQ(0, write_file(CGROUP "/memory.max", LIMIT));
+	EXPECT_EQ(0, gm_write_file(CGROUP "/memory.max", LIMIT));
 
 	pid = fork();
 	if (!pid)
@@ -369,7 +345,7 @@ TEST_F_TIMEOUT(events, g05_oom_kill_gives_grants_back, GM_TEST_S)
 
 	EXPECT_TRUE(gm_wait(!rmdir(CGROUP), LATER_MS))
 		TH_LOG("%s", strerror(errno));
-	EXPECT_EQ(0, write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
+	EXPECT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
 	EXPECT_EQ(0, umount(CGROUP_ROOT));
 	EXPECT_EQ(0, rmdir(CGROUP_ROOT));
 }

@@ -100,6 +100,17 @@ static inline void *page_at(void *addr, unsigned int n)
 	return (char *)addr + n * GM_PAGE_SIZE;
 }
 
+/* All of the mapping is there, can be read and written, and the granter sees it. */
+#define EXPECT_ALIVE() do {						\
+	EXPECT_IN_USE(&self->gr, PAGES);				\
+	ASSERT_EQ(0, gm_touch(self->addr, true))			\
+		TH_LOG("the mapping is gone");				\
+	EXPECT_PATTERN(self->addr, SEED, 0, PAGES);			\
+	gm_fill(self->addr, SEED, 0, PAGES);				\
+	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED, 0,	\
+				    PAGES));				\
+} while (0)
+
 /* The mapping of the fixture goes. */
 #define UNMAP_ALL() do {							\
 	EXPECT_EQ(0, munmap(self->addr, PAGES * GM_PAGE_SIZE));		\

@@ -43,17 +43,6 @@ FIXTURE_TEARDOWN(process)
 	granter_teardown(_metadata, &self->gr);
 }
 
-/* All of the mapping is there, can be read and written. */
-#define EXPECT_ALIVE() do {						\
-	EXPECT_IN_USE(&self->gr, PAGES);				\
-	ASSERT_EQ(0, gm_touch(self->addr, true))			\
-		TH_LOG("the mapping is gone");				\
-	EXPECT_PATTERN(self->addr, SEED, 0, PAGES);			\
-	gm_fill(self->addr, SEED, 0, PAGES);				\
-	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED, 0,	\
-				    PAGES));				\
-} while (0)
-
 /* Exit status of a child that touches the mapping: 100 + signal, or 100. */
 static int touch_in_child(void *addr)
 {

@@ -196,19 +196,6 @@ TEST_F_TIMEOUT(exit, file_and_process_end_together, GM_LONG_TEST_S)
 
 /* ---- out of memory ---- */
 
-static int write_file(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, value, strlen(value)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static void cgroup_make(META)
 {
 	char limit[32];
@@ -216,10 +203,10 @@ static void cgroup_make(META)
 	mkdir(CGROUP_ROOT, 0755);
 	ASSERT_EQ(0, mount("none", CGROUP_ROOT, "cgroup2", 0, NULL))
 		TH_LOG("cgroup2: %s", strerror(errno));
-	ASSERT_EQ(0, write_file(CGROUP_ROOT "/cgroup.subtree_control", "+memory"));
+	ASSERT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "+memory"));
 	ASSERT_EQ(0, mkdir(CGROUP, 0755)) TH_LOG("%s", strerror(errno));
 	snprintf(limit, sizeof(limit), "%dM", LIMIT_MB);
-	ASSERT_EQ(0, write_file(CGROUP "/memory.max", limit));
+	ASSERT_EQ(0, gm_write_file(CGROUP "/memory.max", limit));
 }
 
 static void cgroup_destroy(META)
@@ -227,7 +214,7 @@ static void cgroup_destroy(META)
 	/* The dead process leaves it a moment later. */
 	EXPECT_TRUE(gm_wait(!rmdir(CGROUP), SOON_MS))
 		TH_LOG("%s: %s", CGROUP, strerror(errno));
-	EXPECT_EQ(0, write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
+	EXPECT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
 	EXPECT_EQ(0, umount(CGROUP_ROOT));
 	EXPECT_EQ(0, rmdir(CGROUP_ROOT));
 }
@@ -248,7 +235,7 @@ static void child_oom(META, int fd)
 	pthread_t thread;
 	char *addr;
 
-	ASSERT_EQ(0, write_file(CGROUP "/cgroup.procs", "0"));
+	ASSERT_EQ(0, gm_write_file(CGROUP "/cgroup.procs", "0"));
 	addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		    -1, 0);
 	ASSERT_NE(MAP_FAILED, addr);
