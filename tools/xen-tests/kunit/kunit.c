@@ -22,6 +22,8 @@
 
 /* Without one of these, the kernel was not built with its tests. */
 static const char * const expected[] = {
+	"device_memory",
+	"device_mirror",
 	"hmm_device",
 	"hmm_dma",
 	"hmm_huge",

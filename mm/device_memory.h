@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Private to mm/device_memory.c and mm/device_memory_move.c.
+ */
+#ifndef _MM_DEVICE_MEMORY_H
+#define _MM_DEVICE_MEMORY_H
+
+#include "device_mirror.h"
+
+/* What is evicted at once, and what a chunk that is moved as a whole gets. */
+#define MEMORY_BLOCK_SIZE	MIRROR_CHUNK_SIZE
+#define MEMORY_BLOCK_PAGES	MIRROR_CHUNK_PAGES
+
+/*
+ * struct memory_block_state - 2 MiB of the device's memory, under device_memory.lock
+ * @lru: in device_memory.lru if any page is in use
+ * @nr_used: pages that have been given out
+ * @used: which
+ */
+struct memory_block_state {
+	struct list_head lru;
+	unsigned int nr_used;
+	DECLARE_BITMAP(used, MEMORY_BLOCK_PAGES);
+};
+
+/*
+ * struct memory_move - what is needed to move up to a chunk: too much for a stack
+ * @src: as for migrate_vma_setup()
+ * @dst: likewise
+ * @dma: DMA address of the page in system memory
+ * @copies: for ops->copy()
+ */
+struct memory_move {
+	unsigned long src[MIRROR_CHUNK_PAGES];
+	unsigned long dst[MIRROR_CHUNK_PAGES];
+	dma_addr_t dma[MIRROR_CHUNK_PAGES];
+	struct device_memory_copy copies[MIRROR_CHUNK_PAGES];
+};
+
+long memory_alloc(struct device_memory *memory, unsigned int nr);
+void memory_free(struct device_memory *memory, unsigned long first, unsigned int nr);
+struct page *memory_page(const struct device_memory *memory, unsigned long i);
+long memory_evict(struct device_memory *memory, unsigned long block, bool force);
+vm_fault_t memory_to_ram(struct vm_fault *vmf);
+
+#endif /* _MM_DEVICE_MEMORY_H */

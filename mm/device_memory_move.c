@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moving pages of processes into a device's memory and back: because the device wants them
+ * (memory_migrate()), because the CPU does (memory_to_ram()), because others need the room
+ * (memory_evict()).
+ *
+ * The kernel's page migration does what is dangerous: it takes the pages out of all page
+ * tables, which announces an invalidation, which makes the mirrors take them from the
+ * device; so when it lets us copy, neither side can write any more. Here is where to, and the
+ * copying: the driver's, page by page or as long as both sides follow each other.
+ *
+ * All three fill in src and dst of struct memory_move. A page whose dst is 0 stays where it is.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/highmem.h>
+#include <linux/memremap.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "device_memory.h"
+
+/* Page @i of the move stays where it is. */
+static void move_drop(struct memory_move *move, unsigned int i)
+{
+	struct page *page = migrate_pfn_to_page(move->dst[i]);
+
+	move->dst[i] = 0;
+	unlock_page(page);
+	put_page(page);
+}
+
+/* Adds page @i to the copies, to the last one if it follows it. Returns their number. */
+static unsigned int move_add(struct memory_move *move, unsigned int nr, dma_addr_t dma,
+			     u64 offset, bool clear)
+{
+	struct device_memory_copy *last = nr ? &move->copies[nr - 1] : NULL;
+	u64 bytes = last ? (u64)last->nr_pages << PAGE_SHIFT : 0;
+
+	if (last && last->clear == clear && last->offset + bytes == offset &&
+	    (clear || last->system + bytes == dma)) {
+		last->nr_pages++;
+		return nr;
+	}
+	move->copies[nr] = (struct device_memory_copy) {
+		.system = dma,
+		.offset = offset,
+		.nr_pages = 1,
+		.clear = clear,
+	};
+	return nr + 1;
+}
+
+/* Copies what has a dst. Pages that cannot be copied stay. Returns how many have been. */
+static unsigned int move_copy(struct device_memory *memory, struct memory_move *move,
+			      unsigned int nr_pages, enum dma_data_direction dir)
+{
+	bool to_device = dir == DMA_TO_DEVICE;
+	unsigned int i, nr = 0, done = 0;
+	int ret = 0;
+
+	for (i = 0; i < nr_pages; i++) {
+		struct page *src = migrate_pfn_to_page(move->src[i]);
+		struct page *dst = migrate_pfn_to_page(move->dst[i]);
+		struct page *system = to_device ? src : dst;
+
+		move->dma[i] = DMA_MAPPING_ERROR;
+		if (!dst)
+			continue;
+		if (system) {
+			move->dma[i] = dma_map_page(memory->dev, system, 0, PAGE_SIZE, dir);
+			if (dma_mapping_error(memory->dev, move->dma[i])) {
+				move->dma[i] = DMA_MAPPING_ERROR;
+				move_drop(move, i);
+				continue;
+			}
+		}
+		nr = move_add(move, nr, move->dma[i],
+			      memory_offset(memory, to_device ? dst : src), !system);
+		done++;
+	}
+	if (nr)
+		ret = memory->ops->copy(memory, move->copies, nr, dir);
+
+	for (i = 0; i < nr_pages; i++) {
+		if (move->dma[i] != DMA_MAPPING_ERROR)
+			dma_unmap_page(memory->dev, move->dma[i], PAGE_SIZE, dir);
+		if (ret && move->dst[i])
+			move_drop(move, i);
+	}
+	return ret ? 0 : done;
+}
+
+/*
+ * -- to the device
+ */
+
+/*
+ * Pages of [start, end), in one chunk and in @vma, move to the device. Returns how many, or an
+ * errno. Under the mmap lock; memory_make_room() has been called.
+ */
+long memory_migrate(struct device_mirror *mirror, struct vm_area_struct *vma,
+		    unsigned long start, unsigned long end)
+{
+	struct device_memory *memory = mirror->memory;
+	unsigned int i, nr = (end - start) >> PAGE_SHIFT, done;
+	struct migrate_vma args = {
+		.vma = vma,
+		.start = start,
+		.end = end,
+		.pgmap_owner = memory,
+		.flags = MIGRATE_VMA_SELECT_SYSTEM,
+	};
+	unsigned int unused = 0;
+	struct memory_move *move;
+	long first, ret;
+
+	mmap_assert_locked(mirror->mm);
+	/* Memory of files, of devices, of other domains stays: it is not ours to take away. */
+	if (!vma_is_anonymous(vma))
+		return 0;
+	move = kvmalloc(sizeof(*move), GFP_KERNEL | __GFP_NOWARN);
+	if (!move)
+		return -ENOMEM;
+	first = memory_alloc(memory, nr);
+	ret = first;
+	if (first < 0)
+		goto free;
+
+	args.src = move->src;
+	args.dst = move->dst;
+	memset(move->dst, 0, sizeof(move->dst));
+	ret = migrate_vma_setup(&args);
+	if (ret) {
+		memory_free(memory, first, nr);
+		goto free;
+	}
+	for (i = 0; i < nr; i++) {
+		struct page *page = memory_page(memory, first + i);
+
+		/* A page each, so that large entries fit even if some do not move. */
+		if (!(move->src[i] & MIGRATE_PFN_MIGRATE)) {
+			unused++;
+			memory_free(memory, first + i, 1);
+			continue;
+		}
+		zone_device_page_init(page);
+		move->dst[i] = migrate_pfn(page_to_pfn(page));
+	}
+	done = unused < nr ? move_copy(memory, move, nr, DMA_TO_DEVICE) : 0;
+	migrate_vma_pages(&args);
+	ret = 0;
+	for (i = 0; i < nr && done; i++)
+		ret += move->dst[i] && move->src[i] & MIGRATE_PFN_MIGRATE;
+	migrate_vma_finalize(&args);
+free:
+	kvfree(move);
+	return ret;
+}
+
+/*
+ * -- to the system
+ */
+
+static void move_alloc(struct memory_move *move, unsigned int i, struct vm_area_struct *vma,
+		       unsigned long addr, gfp_t more)
+{
+	gfp_t gfp = GFP_HIGHUSER_MOVABLE | more;
+	struct page *page;
+
+	move->dst[i] = 0;
+	if (!(move->src[i] & MIGRATE_PFN_MIGRATE))
+		return;
+	page = vma ? alloc_page_vma(gfp, vma, addr) : alloc_page(gfp);
+	if (!page)
+		return;
+	lock_page(page);
+	move->dst[i] = migrate_pfn(page_to_pfn(page));
+}
+
+/* [start, end) of the fault's VMA. Returns what the fault handler is to return. */
+static vm_fault_t move_to_ram(struct vm_fault *vmf, struct memory_move *move,
+			      unsigned long start, unsigned long end)
+{
+	struct device_memory *memory = container_of(vmf->page->pgmap, struct device_memory, pgmap);
+	unsigned int i, nr = (end - start) >> PAGE_SHIFT;
+	unsigned int wanted = ((vmf->address & PAGE_MASK) - start) >> PAGE_SHIFT;
+	struct migrate_vma args = {
+		.vma = vmf->vma,
+		.start = start,
+		.end = end,
+		.src = move->src,
+		.dst = move->dst,
+		.pgmap_owner = memory,
+		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+		.fault_page = vmf->page,
+	};
+	vm_fault_t ret = 0;
+	bool had_page;
+
+	if (migrate_vma_setup(&args))
+		return VM_FAULT_SIGBUS;
+	for (i = 0; i < nr; i++)
+		move_alloc(move, i, vmf->vma, start + i * PAGE_SIZE,
+			   i == wanted ? 0 : __GFP_NORETRY | __GFP_NOWARN);
+
+	/* If it does not move, that is for the next fault to see; unless we are the reason. */
+	had_page = move->dst[wanted];
+	if (move->src[wanted] & MIGRATE_PFN_MIGRATE && !had_page)
+		ret = VM_FAULT_OOM;
+	atomic64_add(move_copy(memory, move, nr, DMA_FROM_DEVICE), &memory->to_system);
+	if (had_page && !move->dst[wanted])
+		ret = VM_FAULT_SIGBUS;
+	migrate_vma_pages(&args);
+	migrate_vma_finalize(&args);
+	return ret;
+}
+
+/*
+ * The CPU has touched a page that is in the device's memory: it comes back, with those of its
+ * chunk that are there, too. Without memory for so much at once, it comes alone.
+ */
+vm_fault_t memory_to_ram(struct vm_fault *vmf)
+{
+	struct device_memory *memory = container_of(vmf->page->pgmap, struct device_memory, pgmap);
+	unsigned long addr = vmf->address & PAGE_MASK;
+	unsigned long base = ALIGN_DOWN(addr, MIRROR_CHUNK_SIZE);
+	struct memory_move *move;
+	vm_fault_t ret;
+
+	move = kvmalloc(sizeof(*move), GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
+	if (move) {
+		ret = move_to_ram(vmf, move, max(base, vmf->vma->vm_start),
+				  min(base + MIRROR_CHUNK_SIZE, vmf->vma->vm_end));
+		kvfree(move);
+		return ret;
+	}
+	mutex_lock(&memory->spare_lock);
+	ret = move_to_ram(vmf, memory->spare, addr, addr + PAGE_SIZE);
+	mutex_unlock(&memory->spare_lock);
+	return ret;
+}
+
+/* What the device had is lost: the pages are there, at least. */
+static unsigned int move_lost(struct device_memory *memory, struct memory_move *move)
+{
+	unsigned int i, lost = 0;
+
+	for (i = 0; i < MEMORY_BLOCK_PAGES; i++) {
+		move_alloc(move, i, NULL, 0, __GFP_ZERO);
+		lost += !!move->dst[i];
+	}
+	if (lost)
+		dev_err(memory->dev, "lost %u pages of processes that were in its memory\n", lost);
+	return lost;
+}
+
+/*
+ * Moves the pages of a block back, whoever's they are. Returns how many; -ENOMEM; -EIO if the
+ * device does not copy, unless by @force they have to go all the same. Under evict_lock.
+ */
+long memory_evict(struct device_memory *memory, unsigned long block, bool force)
+{
+	unsigned long pfn = page_to_pfn(memory_page(memory, block * MEMORY_BLOCK_PAGES));
+	unsigned int i, wanted = 0, got = 0, done;
+	struct memory_move *move;
+	bool spare = false;
+
+	lockdep_assert_held(&memory->evict_lock);
+	move = kvmalloc(sizeof(*move), GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
+	if (!move) {
+		mutex_lock(&memory->spare_lock);
+		move = memory->spare;
+		spare = true;
+	}
+	migrate_device_range(move->src, pfn, MEMORY_BLOCK_PAGES);
+	for (i = 0; i < MEMORY_BLOCK_PAGES; i++) {
+		move_alloc(move, i, NULL, 0, __GFP_NOWARN);
+		wanted += !!(move->src[i] & MIGRATE_PFN_MIGRATE);
+		got += !!move->dst[i];
+	}
+	done = move_copy(memory, move, MEMORY_BLOCK_PAGES, DMA_FROM_DEVICE);
+	if (got && !done && force)
+		done = move_lost(memory, move);
+	migrate_device_pages(move->src, move->dst, MEMORY_BLOCK_PAGES);
+	migrate_device_finalize(move->src, move->dst, MEMORY_BLOCK_PAGES);
+	atomic64_add(done, &memory->to_system);
+	if (!force)
+		atomic64_add(done, &memory->evicted);
+
+	if (spare)
+		mutex_unlock(&memory->spare_lock);
+	else
+		kvfree(move);
+	if (wanted && !got)
+		return -ENOMEM;
+	if (got && !done)
+		return -EIO;
+	return done;
+}

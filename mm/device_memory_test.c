@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit: pages of a process in the memory of a device: moved there, brought back by the CPU
+ * or to make room, lost. The device is that of device_mirror_test.h; its memory is full of
+ * old data at first.
+ */
+#include <linux/hmm.h>
+#include <linux/kthread.h>
+#include <linux/mman.h>
+
+#include "device_mirror_test.h"
+
+static int mt_test_init(struct kunit *test)
+{
+	int ret = ht_test_init(test);
+
+	if (!ret)
+		ht_unsubscribe(test->priv);
+	return ret;
+}
+
+/* Small pages, so that none is in the way of moving single ones */
+static void mt_map_small(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
+{
+	ht_map(ctx, first, nr, HT_RW_PROT);
+	ht_madvise(ctx, first, nr, MADV_NOHUGEPAGE);
+}
+
+static long mt_move(struct mt_device *device, unsigned long first, unsigned long nr)
+{
+	return device_mirror_prefetch(&device->mirror, ht_addr(device->ctx, first),
+				      ht_addr(device->ctx, first + nr),
+				      DEVICE_MIRROR_TO_DEVICE | DEVICE_MIRROR_WRITE);
+}
+
+static bool mt_is_local(const struct mt_device *device, unsigned long page)
+{
+	return device->table[page].valid && device->table[page].local;
+}
+
+static void mt_expect_cpu(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
+{
+	unsigned long page;
+
+	for (page = first; page < first + nr; page++)
+		KUNIT_EXPECT_EQ_MSG(ctx->test, mt_cpu_read(ctx, page), ht_tag(ctx, page),
+				    "page %lu", page);
+}
+
+/* There, used, and back with what the device has written */
+static void pages_move_there_and_back(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, HT_PMD_PAGES);
+	ht_fill(ctx, 0, HT_PMD_PAGES);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, HT_PMD_PAGES), (long)PMD_SIZE);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 0) && mt_is_local(device, 511));
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), (u64)PMD_SIZE);
+	KUNIT_EXPECT_EQ_MSG(test, device->last.order, (unsigned int)(PMD_SHIFT - PAGE_SHIFT),
+			    "not one large entry");
+	mt_expect_read(device, 0, HT_PMD_PAGES);
+	KUNIT_EXPECT_EQ(test, mt_write(device, 17, 4242), 0);
+
+	/* One access of the CPU brings the chunk back. */
+	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 17), 4242ULL);
+	KUNIT_EXPECT_FALSE(test, mt_has(device, 17));
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_expect_cpu(ctx, 18, 400);
+	mt_expect_read(device, 0, 17);
+	mt_device_free(device);
+}
+
+static void huge_page_moves_in_one_piece(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	ht_map(ctx, 0, HT_PMD_PAGES, HT_RW_PROT);
+	ht_madvise(ctx, 0, HT_PMD_PAGES, MADV_HUGEPAGE);
+	ht_fill(ctx, 0, HT_PMD_PAGES);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, HT_PMD_PAGES), (long)PMD_SIZE);
+	KUNIT_EXPECT_EQ(test, device->last.order, (unsigned int)(PMD_SHIFT - PAGE_SHIFT));
+	KUNIT_EXPECT_TRUE(test, device->last.device_memory);
+	mt_expect_read(device, 0, HT_PMD_PAGES);
+	mt_expect_cpu(ctx, 0, HT_PMD_PAGES);
+	mt_device_free(device);
+}
+
+/* Memory that the process has never touched is zero, not what the device had there before. */
+static void untouched_pages_are_zero(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	u64 word = 1;
+
+	mt_map_small(ctx, 0, 64);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 64), 64L * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 33));
+	KUNIT_EXPECT_EQ(test, mt_read(device, 33, &word), 0);
+	KUNIT_EXPECT_EQ(test, word, 0ULL);
+	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 34), 0ULL);
+	mt_device_free(device);
+}
+
+/* Twice as much as the device has, all of it used by the device and right in the end */
+static void more_memory_than_the_device_has(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	unsigned long i;
+
+	mt_map_small(ctx, 0, HT_PAGES);
+	ht_fill(ctx, 0, HT_PAGES);
+	for (i = 0; i < HT_PAGES; i += HT_PMD_PAGES)
+		KUNIT_EXPECT_EQ(test, mt_move(device, i, HT_PMD_PAGES), (long)PMD_SIZE);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), (u64)MT_MEMORY);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&device->memory.evicted), (s64)HT_PAGES / 2);
+	/* The ones least recently wanted have gone. */
+	KUNIT_EXPECT_FALSE(test, mt_is_local(device, 0));
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, HT_PAGES - 1));
+	mt_expect_read(device, 0, HT_PAGES);
+	mt_expect_cpu(ctx, 0, HT_PAGES);
+	mt_device_free(device);
+}
+
+static void advice_moves_what_the_device_touches(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	struct device_mirror *mirror = &device->mirror;
+
+	mt_map_small(ctx, 0, 256);
+	ht_fill(ctx, 0, 256);
+	KUNIT_EXPECT_EQ(test, device_mirror_advise(mirror, ht_addr(ctx, 0), ht_addr(ctx, 128),
+						   DEVICE_MIRROR_ADVICE_DEVICE), 0);
+	mt_expect_read(device, 5, 1);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 5));
+	mt_expect_cpu(ctx, 5, 1);
+	mt_expect_read(device, 5, 1);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 5));
+
+	/* Not there, whatever is asked for. */
+	KUNIT_EXPECT_EQ(test, device_mirror_advise(mirror, ht_addr(ctx, 0), ht_addr(ctx, 256),
+						   DEVICE_MIRROR_ADVICE_SYSTEM), 0);
+	mt_expect_cpu(ctx, 5, 1);
+	KUNIT_EXPECT_GT(test, mt_move(device, 0, 256), 0L);
+	KUNIT_EXPECT_TRUE(test, mt_has(device, 5) && !mt_is_local(device, 5));
+	KUNIT_EXPECT_EQ(test, device_mirror_advise(mirror, ht_addr(ctx, 1), ht_addr(ctx, 1), 0),
+			-EINVAL);
+	mt_device_free(device);
+}
+
+static void advice_goes_with_the_mapping(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 64);
+	ht_fill(ctx, 0, 64);
+	KUNIT_EXPECT_EQ(test, device_mirror_advise(&device->mirror, ht_addr(ctx, 0),
+						   ht_addr(ctx, 64),
+						   DEVICE_MIRROR_ADVICE_DEVICE), 0);
+	mt_expect_read(device, 5, 1);
+	mt_unmap(ctx, 0, 64);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_map_small(ctx, 0, 64);
+	ht_fill(ctx, 0, 64);
+	mt_expect_read(device, 5, 1);
+	KUNIT_EXPECT_TRUE(test, mt_has(device, 5) && !mt_is_local(device, 5));
+	mt_device_free(device);
+}
+
+/* Memory of a file is not moved, and used where it is. */
+static void memory_of_files_stays(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	ctx->vm_flags = VM_MIXEDMAP | VM_DONTEXPAND;
+	ht_map_file(ctx, 0, 1, HT_RW_PROT);
+	ht_insert(ctx, 0, ht_alloc(ctx, 0));
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 1), (long)PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, mt_has(device, 0) && !mt_is_local(device, 0));
+	mt_expect_read(device, 0, 1);
+	mt_device_free(device);
+}
+
+/* A device that cannot copy: what is in the system stays there, what it has is an error. */
+static void copy_that_fails(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	u64 word;
+
+	mt_map_small(ctx, 0, 32);
+	ht_fill(ctx, 0, 32);
+	device->copy_error = -EIO;
+	KUNIT_EXPECT_GT(test, mt_move(device, 0, 32), 0L);
+	KUNIT_EXPECT_FALSE(test, mt_is_local(device, 0));
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_expect_read(device, 0, 32);
+	mt_expect_cpu(ctx, 0, 32);
+
+	device->copy_error = 0;
+	KUNIT_EXPECT_GT(test, mt_move(device, 0, 32), 0L);
+	device->copy_error = -EIO;
+	KUNIT_EXPECT_LE(test, access_remote_vm(ctx->mm, ht_addr(ctx, 3), &word, sizeof(word), 0),
+			0);
+	KUNIT_EXPECT_EQ(test, device_memory_evict_all(&device->memory), -EIO);
+	device->copy_error = 0;
+	mt_expect_cpu(ctx, 0, 32);
+	mt_device_free(device);
+}
+
+static void destroying_brings_all_back(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 600);
+	ht_fill(ctx, 0, 600);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 600), 600L * PAGE_SIZE);
+	mt_device_free(device);
+	mt_expect_cpu(ctx, 0, 600);
+}
+
+static void process_ends_with_pages_in_the_device(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 600);
+	ht_fill(ctx, 0, 600);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 600), 600L * PAGE_SIZE);
+	ht_exit_mm(ctx);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_device_free(device);
+}
+
+/* What one device has the other gets through the system's memory. */
+static void two_devices_with_memory(struct kunit *test)
+{
+	struct mt_device *a = mt_device_new(test, MT_MEMORY);
+	struct mt_device *b = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = a->ctx;
+
+	mt_map_small(ctx, 0, 64);
+	ht_fill(ctx, 0, 64);
+	KUNIT_EXPECT_EQ(test, mt_move(a, 0, 64), 64L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mt_write(a, 7, 99), 0);
+	mt_expect_read(b, 8, 20);
+	KUNIT_EXPECT_FALSE(test, mt_is_local(a, 8));
+	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 7), 99ULL);
+	ht_fill(ctx, 7, 1);
+	KUNIT_EXPECT_EQ(test, mt_move(b, 0, 64), 64L * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(b, 30));
+	mt_expect_read(b, 0, 64);
+	mt_device_free(b);
+	mt_device_free(a);
+	mt_expect_cpu(ctx, 0, 64);
+}
+
+static struct kunit_case device_memory_cases[] = {
+	KUNIT_CASE(pages_move_there_and_back),
+	KUNIT_CASE(huge_page_moves_in_one_piece),
+	KUNIT_CASE(untouched_pages_are_zero),
+	KUNIT_CASE(more_memory_than_the_device_has),
+	KUNIT_CASE(advice_moves_what_the_device_touches),
+	KUNIT_CASE(advice_goes_with_the_mapping),
+	KUNIT_CASE(memory_of_files_stays),
+	KUNIT_CASE(copy_that_fails),
+	KUNIT_CASE(destroying_brings_all_back),
+	KUNIT_CASE(process_ends_with_pages_in_the_device),
+	KUNIT_CASE(two_devices_with_memory),
+	{}
+};
+
+static struct kunit_suite device_memory_suite = {
+	.name = "device_memory",
+	.init = mt_test_init,
+	.exit = ht_test_exit,
+	.test_cases = device_memory_cases,
+};
+kunit_test_suite(device_memory_suite);

@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The device wants a page: faults, prefetch, and advice about where memory is best.
+ *
+ * A fault looks at the chunk around the address. The page itself must be had; pages around
+ * it (64 KiB, so far as the VMA reaches) are faulted in with it if that costs nobody an
+ * error; and whatever else of the chunk the CPU has mapped is mapped for the device at the
+ * same time, because to find and enter it is far cheaper than another fault of the device.
+ * So a huge page is one fault, one run, and one DMA mapping.
+ *
+ * What hmm_range_fault() finds goes into a buffer of the fault's own. Only what survives
+ * mmu_interval_read_retry() gets into the chunk, under the window's lock; so any number of
+ * faults may work on a chunk at once, and one that waits (for a userfaultfd handler, a disk)
+ * delays no other.
+ */
+#include <linux/export.h>
+#include <linux/hmm.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "device_mirror.h"
+
+/*
+ * struct mirror_fault - one look at a chunk
+ * @mirror: whose
+ * @window: with a reference
+ * @range: first what is asked for, then what hmm_range_fault() has found
+ * @addr: the page that must be had
+ * @flags: DEVICE_MIRROR_WRITE
+ * @pfns: entries of @range
+ */
+struct mirror_fault {
+	struct device_mirror *mirror;
+	struct mirror_window *window;
+	struct hmm_range range;
+	unsigned long addr;
+	unsigned int flags;
+	unsigned long pfns[MIRROR_CHUNK_PAGES];
+};
+
+static unsigned long mirror_request(const struct mirror_fault *fault)
+{
+	return HMM_PFN_REQ_FAULT | (fault->flags & DEVICE_MIRROR_WRITE ? HMM_PFN_REQ_WRITE : 0);
+}
+
+static unsigned int mirror_index(unsigned long addr)
+{
+	return (addr & (MIRROR_CHUNK_SIZE - 1)) >> PAGE_SHIFT;
+}
+
+/*
+ * -- writing entries; all under the window's lock, after read_retry has said no
+ */
+
+/* How many pages from @i on lie in device memory one after the other, as an order */
+static unsigned int mirror_local_order(const struct mirror_fault *fault,
+				       const struct mirror_chunk *chunk, unsigned int i, u64 offset)
+{
+	unsigned int align = i ? __ffs(i) : MIRROR_CHUNK_SHIFT - PAGE_SHIFT;
+	unsigned int order = 0, nr = 1;
+
+	if (offset)
+		align = min_t(unsigned int, align, __ffs64(offset) - PAGE_SHIFT);
+	while (i + nr < MIRROR_CHUNK_PAGES && !chunk->unit[i + nr] &&
+	       fault->pfns[i + nr] == fault->pfns[i] + nr)
+		nr++;
+	order = min_t(unsigned int, align, ilog2(nr));
+	return order;
+}
+
+/* A run from page @i on; returns its order, or -EIO if the device does not reach the page. */
+static int mirror_make_run(struct mirror_fault *fault, struct mirror_chunk *chunk, unsigned int i,
+			   struct device_mirror_run *run)
+{
+	struct device_mirror *mirror = fault->mirror;
+	unsigned long entry = fault->pfns[i];
+	struct page *page = hmm_pfn_to_page(entry);
+
+	run->write = entry & HMM_PFN_WRITE;
+	run->device_memory = mirror->memory && memory_owns(mirror->memory, page);
+	if (run->device_memory) {
+		run->address = memory_offset(mirror->memory, page);
+		run->order = mirror_local_order(fault, chunk, i, run->address);
+		memory_touch(mirror->memory, run->address);
+		return 0;
+	}
+
+	chunk->map.pfn_list[i] = entry & ~HMM_PFN_INOUT_FLAGS;
+	run->address = hmm_dma_map_block(mirror->dev, &chunk->map, i, NULL, &run->order);
+	return run->address == DMA_MAPPING_ERROR ? -EIO : 0;
+}
+
+static void mirror_enter_run(struct mirror_fault *fault, struct mirror_chunk *chunk,
+			     unsigned int i, const struct device_mirror_run *run)
+{
+	struct device_mirror *mirror = fault->mirror;
+	unsigned int nr = 1U << run->order;
+
+	chunk->unit[i] = MIRROR_UNIT_HEAD | run->order | (run->write ? MIRROR_UNIT_WRITE : 0) |
+			 (run->device_memory ? MIRROR_UNIT_LOCAL : 0);
+	memset(chunk->unit + i + 1, MIRROR_UNIT_TAIL, nr - 1);
+	chunk->nr_mapped += nr;
+	mirror->ops->map(mirror, run);
+	atomic64_inc(&mirror->count.mapped);
+	atomic64_add(nr, &mirror->count.mapped_pages);
+}
+
+/* All of the run at @head may be written now? Then the device may, too. */
+static void mirror_make_writable(struct mirror_fault *fault, struct mirror_chunk *chunk,
+				 unsigned int head)
+{
+	struct device_mirror *mirror = fault->mirror;
+	u8 unit = chunk->unit[head];
+	unsigned int i, nr = mirror_unit_pages(unit);
+	struct device_mirror_run run = {
+		.addr = fault->range.start + head * PAGE_SIZE,
+		.order = FIELD_GET(MIRROR_UNIT_ORDER, unit),
+		.write = true,
+		.device_memory = unit & MIRROR_UNIT_LOCAL,
+	};
+
+	for (i = head; i < head + nr; i++)
+		if (!(fault->pfns[i] & HMM_PFN_WRITE))
+			return;
+	if (run.device_memory)
+		run.address = memory_offset(mirror->memory, hmm_pfn_to_page(fault->pfns[head]));
+	else
+		run.address = chunk->map.dma_list[head];
+	chunk->unit[head] |= MIRROR_UNIT_WRITE;
+	mirror->ops->map(mirror, &run);
+}
+
+/*
+ * Everything that has been found. Returns an error only for the page that must be had; a
+ * neighbour that cannot be reached waits for a fault of its own.
+ */
+static int mirror_enter(struct mirror_fault *fault, struct mirror_chunk *chunk)
+{
+	unsigned int wanted = mirror_index(fault->addr), i, nr;
+	int ret = 0;
+
+	for (i = 0; i < MIRROR_CHUNK_PAGES; i += nr) {
+		struct device_mirror_run run = { .addr = fault->range.start + i * PAGE_SIZE };
+
+		nr = 1;
+		if (chunk->unit[i]) {
+			nr = mirror_unit_pages(chunk->unit[i]);
+			if (!(chunk->unit[i] & MIRROR_UNIT_WRITE))
+				mirror_make_writable(fault, chunk, i);
+			continue;
+		}
+		if (!(fault->pfns[i] & HMM_PFN_VALID))
+			continue;
+		if (mirror_make_run(fault, chunk, i, &run)) {
+			if (i == wanted)
+				ret = -EIO;
+			continue;
+		}
+		nr = 1U << run.order;
+		mirror_enter_run(fault, chunk, i, &run);
+	}
+	return ret;
+}
+
+/* Does the device have the wanted page, as it wants it? */
+static bool mirror_has(const struct mirror_fault *fault, const struct mirror_chunk *chunk)
+{
+	unsigned int i = mirror_index(fault->addr);
+
+	if (!chunk->unit[i])
+		return false;
+	return !(fault->flags & DEVICE_MIRROR_WRITE) ||
+	       chunk->unit[mirror_unit_head(chunk, i)] & MIRROR_UNIT_WRITE;
+}
+
+/*
+ * -- one fault
+ */
+
+/* The chunk of the fault, made if need be. Returns with the window's lock, unless an ERR_PTR(). */
+static struct mirror_chunk *mirror_lock_chunk(struct mirror_fault *fault)
+{
+	struct mirror_chunk **slot = mirror_chunk_slot(fault->window, fault->addr);
+	struct mirror_chunk *chunk, *new = NULL;
+
+	for (;;) {
+		spin_lock(&fault->window->lock);
+		if (!*slot && new) {
+			*slot = new;
+			new = NULL;
+		}
+		chunk = *slot;
+		if (chunk) {
+			if (!new)
+				return chunk;
+			/* Made in vain; not freed under the lock. */
+			spin_unlock(&fault->window->lock);
+			mirror_chunk_free(fault->mirror, new);
+			new = NULL;
+			continue;
+		}
+		spin_unlock(&fault->window->lock);
+		new = mirror_chunk_alloc(fault->mirror);
+		if (IS_ERR(new))
+			return new;
+	}
+}
+
+/* What to ask for: @start to @end must be had, or at least the page; the rest if it is there. */
+static void mirror_ask(struct mirror_fault *fault, unsigned long start, unsigned long end)
+{
+	unsigned long request = mirror_request(fault);
+	unsigned int i, first = mirror_index(start);
+	unsigned int nr = (end - start) >> PAGE_SHIFT;
+
+	fault->range.default_flags = 0;
+	fault->range.pfn_flags_mask = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE;
+	memset(fault->pfns, 0, sizeof(fault->pfns));
+	for (i = first; i < first + nr; i++)
+		fault->pfns[i] = request;
+}
+
+/*
+ * The part of [*start, *end) that is in the VMA of the fault's address. Only advice, as
+ * the VMA may change at once: if so, the request fails, and the page is asked for alone.
+ */
+static void mirror_clip_to_vma(struct mm_struct *mm, unsigned long addr, unsigned long *start,
+			       unsigned long *end)
+{
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma) {
+		*start = max(*start, vma->vm_start);
+		*end = min(*end, vma->vm_end);
+	} else {
+		*start = addr;
+		*end = addr + PAGE_SIZE;
+	}
+	mmap_read_unlock(mm);
+}
+
+/* Reads the CPU's page table: pages of [start, end) are faulted in, if that can be. */
+static int mirror_read(struct mirror_fault *fault, unsigned long start, unsigned long end)
+{
+	int ret;
+
+	mirror_ask(fault, start, end);
+	ret = hmm_range_fault_unlocked_timeout(&fault->range, 0);
+	if ((ret == -EFAULT || ret == -EPERM) && end - start > PAGE_SIZE) {
+		/* A neighbour's fault is none of ours. */
+		mirror_ask(fault, fault->addr, fault->addr + PAGE_SIZE);
+		ret = hmm_range_fault_unlocked_timeout(&fault->range, 0);
+	}
+	return ret;
+}
+
+/*
+ * A run of several pages, only some of which may be written: the device gets it anew, in
+ * smaller runs. It has to let go first, and for that there is a way that everybody
+ * respects: say that the CPU's entries change.
+ */
+static void mirror_split(struct mirror_fault *fault, unsigned long start, unsigned long end)
+{
+	struct mm_struct *mm = fault->mirror->mm;
+	struct mmu_notifier_range range;
+
+	if (!mmget_not_zero(mm))
+		return;
+	mmap_read_lock(mm);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, mm, start, end);
+	mmu_notifier_invalidate_range_start(&range);
+	mmu_notifier_invalidate_range_end(&range);
+	mmap_read_unlock(mm);
+	mmput_async(mm);
+}
+
+/* One try: 0, -EAGAIN, or why not. */
+static int mirror_try(struct mirror_fault *fault, unsigned long start, unsigned long end)
+{
+	struct mirror_chunk *chunk;
+	unsigned int head = 0, nr = 0;
+	int ret;
+
+	ret = mirror_read(fault, start, end);
+	if (ret)
+		return ret;
+	chunk = mirror_lock_chunk(fault);
+	if (IS_ERR(chunk))
+		return PTR_ERR(chunk);
+	if (mmu_interval_read_retry(&fault->window->notifier, fault->range.notifier_seq)) {
+		atomic64_inc(&fault->mirror->count.retries);
+		ret = -EAGAIN;
+	} else {
+		ret = mirror_enter(fault, chunk);
+		if (!ret && !mirror_has(fault, chunk)) {
+			ret = -EAGAIN;
+			head = mirror_unit_head(chunk, mirror_index(fault->addr));
+			nr = mirror_unit_pages(chunk->unit[head]);
+		}
+	}
+	spin_unlock(&fault->window->lock);
+
+	if (nr)
+		mirror_split(fault, fault->range.start + head * PAGE_SIZE,
+			     fault->range.start + (head + nr) * PAGE_SIZE);
+	return ret;
+}
+
+/* Pages of [start, end), which is in one chunk and has @addr in it, for the device. */
+static int mirror_fault_chunk(struct device_mirror *mirror, unsigned long addr,
+			      unsigned long start, unsigned long end, unsigned int flags)
+{
+	unsigned long base = ALIGN_DOWN(addr, MIRROR_CHUNK_SIZE);
+	struct mirror_fault *fault;
+	int ret;
+
+	fault = kmalloc(sizeof(*fault), GFP_KERNEL);
+	if (!fault)
+		return -ENOMEM;
+	fault->mirror = mirror;
+	fault->addr = addr;
+	fault->flags = flags;
+	fault->window = mirror_window_get(mirror, addr);
+	ret = PTR_ERR_OR_ZERO(fault->window);
+	if (ret)
+		goto free;
+	fault->range = (struct hmm_range) {
+		.notifier = &fault->window->notifier,
+		.start = base,
+		.end = base + MIRROR_CHUNK_SIZE,
+		.hmm_pfns = fault->pfns,
+		.dev_private_owner = mirror->memory,
+	};
+
+	ret = mirror->ops->prepare(mirror, base, base + MIRROR_CHUNK_SIZE);
+	if (ret)
+		goto put;
+	do {
+		ret = READ_ONCE(mirror->dead) ? -ENODEV : mirror_try(fault, start, end);
+		if (ret == -EAGAIN && fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	} while (ret == -EAGAIN);
+put:
+	mirror_window_put(fault->window);
+free:
+	kfree(fault);
+	return ret;
+}
+
+/*
+ * Moves pages of [start, end), in one chunk, into the device's memory, if that can be. Those
+ * that cannot stay where they are, and the device uses them there: so there is no error, but
+ * for a process that is gone.
+ */
+static int mirror_move(struct device_mirror *mirror, unsigned long start, unsigned long end)
+{
+	struct mm_struct *mm = mirror->mm;
+	struct vm_area_struct *vma;
+	unsigned long addr, last;
+	long moved;
+
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	/* Before the mmap lock: others of this process need not wait for room. */
+	if (memory_make_room(mirror->memory, (end - start) >> PAGE_SHIFT))
+		goto out;
+	mmap_read_lock(mm);
+	for (addr = start; addr < end; addr = last) {
+		vma = find_vma(mm, addr);
+		if (!vma || vma->vm_start >= end)
+			break;
+		addr = max(addr, vma->vm_start);
+		last = min(end, vma->vm_end);
+		moved = memory_migrate(mirror, vma, addr, last);
+		if (moved > 0)
+			atomic64_add(moved, &mirror->count.to_device);
+	}
+	mmap_read_unlock(mm);
+out:
+	mmput_async(mm);
+	return 0;
+}
+
+/*
+ * How much around @addr to fault in, and is it to be moved first? The bounds are those of
+ * the VMA at most.
+ */
+static bool mirror_plan(struct device_mirror *mirror, unsigned long addr, unsigned long *start,
+			unsigned long *end)
+{
+	enum device_mirror_advice advice = mirror_advice(mirror, addr);
+	unsigned long around = MIRROR_AROUND_SIZE;
+
+	if (advice == DEVICE_MIRROR_ADVICE_READ_MOSTLY || advice == DEVICE_MIRROR_ADVICE_DEVICE)
+		around = MIRROR_CHUNK_SIZE;
+	*start = ALIGN_DOWN(addr, around);
+	*end = *start + around;
+	mirror_clip_to_vma(mirror->mm, addr, start, end);
+	return mirror->memory && advice == DEVICE_MIRROR_ADVICE_DEVICE;
+}
+
+/**
+ * device_mirror_fault - the device has faulted
+ * @mirror: the mirror
+ * @addr: virtual address, any in the page
+ * @flags: DEVICE_MIRROR_WRITE if it wants to write
+ *
+ * After 0 the device's table has an entry, or had: an invalidation may have taken it again.
+ * Either way let the device try once more.
+ *
+ * Any number may be called at the same time. One whose page does not come (userfaultfd,
+ * a dead disk) waits, until a fatal signal if the caller is a user's task.
+ *
+ * Context: may sleep; not under the mmap lock, nor under a lock that ops take
+ * Return: 0, or why the device cannot have the page: as hmm_range_fault() (-EFAULT: nothing
+ *	there that it could use; -EPERM: not to be written; -ENOMEM; -EINTR), and
+ *
+ *	-ESRCH: the process has exited.
+ *	-ENODEV: after device_mirror_kill().
+ *	-EIO: the device does not reach the page by DMA.
+ *	Or what ops->prepare() has returned.
+ */
+int device_mirror_fault(struct device_mirror *mirror, unsigned long addr, unsigned int flags)
+{
+	unsigned long start, end;
+	bool move;
+	int ret = 0;
+
+	atomic64_inc(&mirror->count.faults);
+	addr &= PAGE_MASK;
+	if (addr >= TASK_SIZE_MAX)
+		ret = -EFAULT;
+	else if (!mmget_not_zero(mirror->mm))
+		ret = -ESRCH;
+	if (!ret) {
+		move = mirror_plan(mirror, addr, &start, &end);
+		mmput_async(mirror->mm);
+		if (move)
+			ret = mirror_move(mirror, start, end);
+	}
+	if (!ret)
+		ret = mirror_fault_chunk(mirror, addr, start, end, flags);
+	if (ret)
+		atomic64_inc(&mirror->count.faults_failed);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(device_mirror_fault);
+
+/*
+ * -- prefetch
+ */
+
+/* The next piece of [start, end) that is in one VMA and one chunk; false: none. */
+static bool mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
+			      unsigned long end, unsigned long *last, bool *write)
+{
+	struct vm_area_struct *vma;
+
+	if (!mmget_not_zero(mirror->mm))
+		return false;
+	mmap_read_lock(mirror->mm);
+	vma = find_vma(mirror->mm, *start);
+	if (vma && vma->vm_start < end) {
+		*start = max(*start, vma->vm_start);
+		*last = min3(end, vma->vm_end, ALIGN(*start + 1, MIRROR_CHUNK_SIZE));
+		*write = vma->vm_flags & VM_WRITE;
+	} else {
+		vma = NULL;
+	}
+	mmap_read_unlock(mirror->mm);
+	mmput_async(mirror->mm);
+	return vma;
+}
+
+/**
+ * device_mirror_prefetch - map memory before the device wants it
+ * @mirror: the mirror
+ * @start: first byte
+ * @end: end of the range
+ * @flags: DEVICE_MIRROR_WRITE: where the process may write, let the device write, too;
+ *	DEVICE_MIRROR_TO_DEVICE: move the memory into the device's, as far as it has room and
+ *	the memory can move
+ *
+ * Holes are passed over, and so is memory that a device cannot have. Pages that do not exist
+ * yet are made.
+ *
+ * Context: may sleep, for long; not under the mmap lock, nor under a lock that ops take
+ * Return: how many bytes of the range are in VMAs whose memory the device now has (or had:
+ *	as for device_mirror_fault()); -EINVAL for a range that makes no sense; -EINTR if a
+ *	signal came before the end; -ENODEV; -ENOMEM
+ */
+long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
+			    unsigned long end, unsigned int flags)
+{
+	unsigned long last = 0;
+	long done = 0;
+	bool write;
+	int ret;
+
+	if (start >= end || end > TASK_SIZE_MAX)
+		return -EINVAL;
+	start &= PAGE_MASK;
+	end = PAGE_ALIGN(end);
+
+	for (; start < end && mirror_next_piece(mirror, &start, end, &last, &write); start = last) {
+		if (signal_pending(current))
+			return -EINTR;
+		ret = 0;
+		if (flags & DEVICE_MIRROR_TO_DEVICE && mirror->memory &&
+		    mirror_advice(mirror, start) != DEVICE_MIRROR_ADVICE_SYSTEM)
+			ret = mirror_move(mirror, start, last);
+		if (!ret)
+			ret = mirror_fault_chunk(mirror, start, start, last,
+						 write ? flags & DEVICE_MIRROR_WRITE : 0);
+		if (!ret)
+			done += last - start;
+		else if (ret == -ENODEV || ret == -ENOMEM || ret == -EINTR)
+			return ret;
+	}
+	return done;
+}
+EXPORT_SYMBOL_GPL(device_mirror_prefetch);
+
+/*
+ * -- advice
+ *
+ * A maple tree from addresses to values. Advice goes with the mapping that it was given for;
+ * if it cannot be taken out at that moment, because there is no memory, all is
+ * forgotten instead.
+ */
+
+enum device_mirror_advice mirror_advice(struct device_mirror *mirror, unsigned long addr)
+{
+	void *entry;
+
+	if (mtree_empty(&mirror->advice) || READ_ONCE(mirror->advice_lost))
+		return DEVICE_MIRROR_ADVICE_NONE;
+	entry = mtree_load(&mirror->advice, addr);
+	return entry ? xa_to_value(entry) : DEVICE_MIRROR_ADVICE_NONE;
+}
+
+void mirror_advice_unmapped(struct device_mirror *mirror, unsigned long start, unsigned long end)
+{
+	if (mtree_empty(&mirror->advice))
+		return;
+	if (mtree_store_range(&mirror->advice, start, end - 1, NULL, GFP_ATOMIC))
+		WRITE_ONCE(mirror->advice_lost, true);
+}
+
+/**
+ * device_mirror_advise - say where memory is best
+ * @mirror: the mirror
+ * @start: first byte
+ * @end: end of the range
+ * @advice: in place of earlier advice for the range
+ *
+ * Holds for later faults, until the memory is unmapped (or moved by mremap()). Moves nothing
+ * now: for that there is device_mirror_prefetch(). It is advice: it may be forgotten when
+ * memory is short.
+ *
+ * Context: may sleep
+ * Return: 0; -EINVAL for a range or an advice that makes no sense; -ENOMEM
+ */
+int device_mirror_advise(struct device_mirror *mirror, unsigned long start, unsigned long end,
+			 enum device_mirror_advice advice)
+{
+	void *entry = advice ? xa_mk_value(advice) : NULL;
+
+	if (start >= end || end > TASK_SIZE_MAX || advice > DEVICE_MIRROR_ADVICE_READ_MOSTLY)
+		return -EINVAL;
+	if (READ_ONCE(mirror->advice_lost)) {
+		mtree_destroy(&mirror->advice);
+		WRITE_ONCE(mirror->advice_lost, false);
+	}
+	return mtree_store_range(&mirror->advice, start & PAGE_MASK, PAGE_ALIGN(end) - 1, entry,
+				 GFP_KERNEL);
+}
+EXPORT_SYMBOL_GPL(device_mirror_advise);
