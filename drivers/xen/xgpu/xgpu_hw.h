@@ -20,7 +20,7 @@
 
 /* ---- PCI ---- */
 
-/* "NX" and "PG" in memory, XN and GP as numbers: no vendor has this id. */
+/* "XN" and "GP"; pci.ids (2023-04) knows no such vendor. */
 #define XGPU_PCI_VENDOR			0x584e
 #define XGPU_PCI_DEVICE			0x4750
 /* Processing accelerator: no driver binds to the class. */
@@ -73,7 +73,11 @@
 /* (64) contexts 0-63 and 64-127 that raised XGPU_IRQ_FENCE; a bit written as 1 becomes 0. */
 #define XGPU_FENCE_PENDING(n)		(0x0050 + 8 * (n))
 
-/* The queue of faults, struct xgpu_fault in memory: the device writes, the driver reads. */
+/*
+ * The queue of faults, struct xgpu_fault in memory: the device writes, the driver reads. BASE
+ * can be written while LOG2 is 0 only; LOG2 set to another value sets HEAD and TAIL to 0. So
+ * it is with shootdowns.
+ */
 #define XGPU_FAULT_BASE			0x0100	/* (64) DMA, 4096-byte aligned */
 #define XGPU_FAULT_LOG2			0x0108	/* log2 of entries, 1 to 16; 0: no queue */
 #define XGPU_FAULT_HEAD			0x010c	/* index of the entry that is read next */
@@ -251,7 +255,7 @@ struct xgpu_cmd {
 
 /* The record of a command: entry (its index modulo the ring's size) at RECORD_BASE. */
 struct xgpu_record {
-	__le32 index;		/* of the command in its ring; written last */
+	__le32 index;		/* of the command in its ring, plus 1; written last */
 	__le32 status;		/* XGPU_ST_* */
 	__le32 cookie;
 	__le32 reserved;
