@@ -33,24 +33,27 @@ of_arch := $(if $(filter-out x86,$(GM_ARCH)),-$(GM_ARCH))
 # Every QEMU ends when this make does, whatever kills it (see labrun.c).
 export GM_OWNER := $(shell echo $$PPID)
 
+# gpu-device, if a lab of $(1) has our GPU
+gpu_of = $(if $(shell grep -sl '^LAB_DEVICES=.*xgpu' $(addsuffix .conf,$(addprefix configs/lab/,$(1)))),gpu-device)
+
 lab   := tools/xen-tests/lab
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
 labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 
 ##@ The two that matter
 .PHONY: run test test-all
-run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
+run: machine $(call gpu_of,$(or $(LAB),pv)) ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
+test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh
 
-test-all: machine selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
+test-all: machine gpu-device selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
 	@$(lab)/test-all.sh
 
 ##@ Working on it
 .PHONY: shell kernel modules overlay programs check compat
-shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
+shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [LAB= KERNEL=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
 # Two kernels, each with all that boots; what differs between them is ours.
@@ -90,7 +93,7 @@ compat: source ## build all users of the notifier and HMM APIs with our headers 
 	@$(lab)/compat.sh
 
 ##@ Steps of the set-up (done by the above when needed)
-.PHONY: setup source root testmodules selftests machine
+.PHONY: setup source root testmodules selftests machine gpu-device
 setup: ## install the Debian packages that this machine lacks
 	@$(lab)/setup.sh
 
@@ -108,6 +111,10 @@ selftests: source ## build the kernel's own selftests
 
 machine: root testmodules programs build/host/labrun ## everything that boots
 	@$(lab)/initrd.sh
+
+gpu-device: setup ## build the model of the GPU, for the installed QEMU
+	@$(lab)/setup.sh gpu
+	@tools/xen-tests/xgpu-device/build.sh device
 
 build/host/labrun: $(labrun_src) $(lab)/labrun.h | setup
 	@mkdir -p $(@D)
