@@ -8,6 +8,8 @@
 #define XGPU_TEST_FIXTURE_H
 
 #include "../../../../drivers/xen/xgpu/xgpu_hw.h"
+/* The harness's default is stderr, which QEMU has. */
+#define TH_LOG_STREAM stdout
 #include "kselftest_harness.h"
 #include "gpu.h"
 
