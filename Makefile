@@ -22,7 +22,7 @@ TEST   ?=
 ICOUNT ?=
 # bench: how often each kernel runs
 ROUNDS ?= 3
-export KERNEL LAB SUITE TEST ICOUNT ROUNDS
+export KERNEL LAB SUITE TEST ICOUNT ROUNDS TIME SEED
 
 # The processor of the lab's machine: x86, or what the lab's file says. What is made for
 # another one than x86 has a name of its own in build/.
@@ -91,6 +91,11 @@ check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel
 
 compat: source ## build all users of the notifier and HMM APIs with our headers  [KERNEL=]
 	@$(lab)/compat.sh
+
+# TARGET: what is fuzzed, a folder of tools/xen-tests with a fuzz.sh; TIME: seconds; SEED: the first
+.PHONY: fuzz
+fuzz: source gpu-device ## malicious input, from chance  [TARGET=xgpu-device TIME=600 SEED=]
+	@tools/xen-tests/$(or $(TARGET),xgpu-device)/fuzz.sh
 
 ##@ Steps of the set-up (done by the above when needed)
 .PHONY: setup source root testmodules selftests machine gpu-device

@@ -5,7 +5,7 @@
 #   device  xgpu.so, the model of the xgpu device for the QEMU that is installed
 #   asan    xgpu-asan.so, the same with AddressSanitizer and UBSan, for the fuzzer
 #   tests   qtest-accel.so, which gives that QEMU its accelerator "qtest", and xgpu-tests/,
-#           the programs of suite xgpu-device
+#           the programs of suite xgpu-device, and xgpu-fuzz
 
 . "$(dirname "$0")/../lab/common.sh"
 . "$(dirname "$0")/headers.sh"
@@ -58,7 +58,9 @@ tests)
 		gcc -std=gnu11 -O1 -Wall -Wextra -Werror -D_GNU_SOURCE \
 			-isystem "$GM_CACHE/tree/stock/tools/testing/selftests" \
 			-o "$host/xgpu-tests/$name" "$src" test/gpu.c test/qtest.c
-	done ;;
+	done
+	gcc -std=gnu11 -O1 -Wall -Wextra -Werror -D_GNU_SOURCE -o "$host/xgpu-fuzz" \
+		fuzz/fuzz.c test/gpu.c test/qtest.c ;;
 *)	die "build.sh: there is no '$what'" ;;
 esac
 echo "$inputs" >"$host/xgpu.$what"

@@ -32,8 +32,8 @@ static void read_dst(struct gpu_ctx *c, uint64_t va, uint8_t *buf, size_t len)
 		n = 4096 - (va & 0xfff);
 		if (n > len)
 			n = len;
-		e = qtest_readq(&c->g->q, gpu_entry(c, va, 0));
-		qtest_read(&c->g->q, (e & XGPU_PTE_ADDR) + (va & 0xfff), buf, n);
+		e = qtest_readq(c->g->q, gpu_entry(c, va, 0));
+		qtest_read(c->g->q, (e & XGPU_PTE_ADDR) + (va & 0xfff), buf, n);
 	}
 }
 
@@ -155,7 +155,7 @@ TEST_F(xgpu, atomic_add_in_video_memory)
 
 	gpu_map(&self->c, VA, 0x10000, 4096, XGPU_PTE_VRAM | XGPU_PTE_WRITE);
 	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_OK);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.vram + 0x10008), 0x77);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.vram + 0x10008), 0x77);
 }
 
 TEST_F(xgpu, between_system_and_video_memory)
@@ -168,10 +168,10 @@ TEST_F(xgpu, between_system_and_video_memory)
 	gpu_map(&self->c, DST, 0x20000, 4096, XGPU_PTE_VRAM | XGPU_PTE_WRITE);
 	gpu_map(&self->c, VA + 4096, out, 4096, XGPU_PTE_WRITE);
 	ASSERT_EQ(gpu_run(&self->c, &there), XGPU_ST_OK);
-	qtest_read(&self->g.q, self->g.vram + 0x20000, buf, 4096);
+	qtest_read(self->g.q, self->g.vram + 0x20000, buf, 4096);
 	EXPECT_EQ(memcmp(buf, pattern, 4096), 0);
 	ASSERT_EQ(gpu_run(&self->c, &back), XGPU_ST_OK);
-	qtest_read(&self->g.q, out, buf, 4096);
+	qtest_read(self->g.q, out, buf, 4096);
 	EXPECT_EQ(memcmp(buf, pattern, 4096), 0);
 }
 
@@ -181,7 +181,7 @@ static struct xgpu_fence fence_of(struct gpu_ctx *c)
 {
 	struct xgpu_fence f;
 
-	qtest_read(&c->g->q, c->fence, &f, sizeof(f));
+	qtest_read(c->g->q, c->fence, &f, sizeof(f));
 	return f;
 }
 
@@ -305,11 +305,11 @@ TEST_F(xgpu, physical_copy_and_fill_by_context_0)
 	gpu_ctx_init(&self->g, &c0, 0, 0);
 	ASSERT_EQ(gpu_run(&c0, &in), XGPU_ST_OK);
 	ASSERT_EQ(gpu_run(&c0, &out), XGPU_ST_OK);
-	qtest_read(&self->g.q, dst, buf, sizeof(buf));
+	qtest_read(self->g.q, dst, buf, sizeof(buf));
 	EXPECT_EQ(memcmp(buf, pattern + 1, sizeof(buf)), 0);
 	EXPECT_EQ(gpu_run(&c0, &fill), XGPU_ST_OK);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.vram + GPU_VRAM - 8), 0x1111111111111111);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.vram), 0x1111111111111111);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.vram + GPU_VRAM - 8), 0x1111111111111111);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.vram), 0x1111111111111111);
 	in.dst++;
 	EXPECT_EQ(gpu_run(&c0, &in), XGPU_ST_BAD_ADDRESS);
 	in.dst = -1ULL;
@@ -342,7 +342,7 @@ TEST_F(xgpu, more_in_the_ring_than_it_holds_is_its_death)
 	struct xgpu_error e;
 
 	gpu_write(&self->g, XGPU_CTX(1, XGPU_CTX_RING_TAIL), (1 << GPU_RING_LOG2) + 1);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_STATE)), XGPU_STATE_DEAD);
 	ASSERT_TRUE(gpu_error(&self->g, &e));
 	EXPECT_EQ(e.type, XGPU_ERR_RING);
@@ -358,7 +358,7 @@ TEST_F(xgpu, doorbell_of_a_context_that_is_off)
 	struct xgpu_error e;
 
 	gpu_write(&self->g, XGPU_CTX(7, XGPU_CTX_RING_TAIL), 1);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	ASSERT_TRUE(gpu_error(&self->g, &e));
 	EXPECT_EQ(e.type, XGPU_ERR_REGISTER);
 	EXPECT_EQ(e.context, 7);
@@ -392,11 +392,11 @@ TEST_F(xgpu, context_reset_stops_what_is_under_way)
 	gpu_write(&self->g, XGPU_LAT_KIB, 1000 * 1000);
 	gpu_put(&self->c, &cmd);
 	gpu_ring(&self->c);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_STATUS), XGPU_STATUS_BUSY);
 	gpu_write(&self->g, XGPU_CTX(1, XGPU_CTX_RESET), 1);
-	qtest_step(&self->g.q, 100 * MS);
-	EXPECT_EQ(qtest_readq(&self->g.q, page), 0);
+	qtest_step(self->g.q, 100 * MS);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0);
 }
 
 TEST_F(xgpu, disabled_device_does_nothing_until_enabled)
@@ -420,9 +420,9 @@ TEST_F(xgpu, latencies)
 	gpu_write(&self->g, XGPU_LAT_KIB, 4 * 1000);
 	gpu_put(&self->c, &cmd);
 	gpu_ring(&self->c);
-	qtest_step(&self->g.q, 115 * 1000);
+	qtest_step(self->g.q, 115 * 1000);
 	EXPECT_EQ(gpu_read(&self->g, head), 0);
-	qtest_step(&self->g.q, 2 * 1000);
+	qtest_step(self->g.q, 2 * 1000);
 	EXPECT_EQ(gpu_read(&self->g, head), 1);
 }
 

@@ -8,7 +8,7 @@ static void start(struct gpu_ctx *c, const struct xgpu_cmd *cmd)
 {
 	gpu_put(c, cmd);
 	gpu_ring(c);
-	qtest_step(&c->g->q, MS);
+	qtest_step(c->g->q, MS);
 }
 
 TEST_F(xgpu, fault_tells_what_is_missing)
@@ -48,12 +48,12 @@ TEST_F(xgpu, replay_goes_on_where_it_stopped)
 		EXPECT_EQ(f.pages, 3 - i);
 		gpu_map(&self->c, f.va, pages + i * 4096, 4096, XGPU_PTE_WRITE);
 		gpu_answer(&self->g, f.stall, XGPU_ANSWER_REPLAY);
-		qtest_step(&self->g.q, MS);
+		qtest_step(self->g.q, MS);
 	}
 	EXPECT_FALSE(gpu_fault(&self->g, &f));
 	EXPECT_EQ(gpu_record(&self->c, 0).status, XGPU_ST_OK);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_RING_HEAD)), 1);
-	EXPECT_EQ(qtest_readq(&self->g.q, pages + 2 * 4096), 0x77);
+	EXPECT_EQ(qtest_readq(self->g.q, pages + 2 * 4096), 0x77);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_REPLAYS), 3);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_FAULTS), 3);
 }
@@ -66,7 +66,7 @@ TEST_F(xgpu, replay_of_nothing_faults_again)
 	start(&self->c, &cmd);
 	ASSERT_TRUE(gpu_fault(&self->g, &a));
 	gpu_answer(&self->g, a.stall, XGPU_ANSWER_REPLAY);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	ASSERT_TRUE(gpu_fault(&self->g, &b));
 	EXPECT_EQ(b.va, a.va);
 	EXPECT_NE(b.stall, a.stall);
@@ -107,7 +107,7 @@ TEST_F(xgpu, answer_in_halves)
 	start(&self->c, &cmd);
 	ASSERT_TRUE(gpu_fault(&self->g, &f));
 	gpu_write(&self->g, XGPU_FAULT_ANSWER, XGPU_ANSWER_FAIL);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_RING_HEAD)), 0);
 	gpu_write(&self->g, XGPU_FAULT_ANSWER + 4, f.stall);
 	EXPECT_TRUE(gpu_wait(&self->c, MS));
@@ -125,7 +125,7 @@ TEST_F(xgpu, answers_to_nothing_are_counted)
 	gpu_answer(&self->g, f.stall, 0);
 	gpu_write64(&self->g, XGPU_FAULT_ANSWER,
 		    XGPU_ANSWER_FAIL | XGPU_ANSWER_CONTEXT | 0xffffULL << XGPU_ANSWER_CONTEXT_SHIFT);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_STATE)), XGPU_STATE_STALLED);
 	/* The command was reset meanwhile. */
 	gpu_write(&self->g, XGPU_CTX(1, XGPU_CTX_RESET), 1);
@@ -147,7 +147,7 @@ TEST_F(xgpu, write_to_a_page_that_may_not_be_written)
 	gpu_map(&self->c, VA, page, 4096, XGPU_PTE_WRITE);
 	gpu_answer(&self->g, f.stall, XGPU_ANSWER_REPLAY);
 	ASSERT_TRUE(gpu_wait(&self->c, MS));
-	EXPECT_EQ(qtest_readq(&self->g.q, page), 1);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 1);
 }
 
 /* The level where the walk ended says which table is missing. */
@@ -190,7 +190,7 @@ TEST_F(xgpu, more_faults_than_the_queue_holds)
 		gpu_put(&c[i], &cmd);
 		gpu_ring(&c[i]);
 	}
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_FAULT_TAIL), 1 << GPU_FAULT_LOG2);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_FAULT_OVERFLOW), 1);
 	gpu_write(&self->g, XGPU_FAULT_OVERFLOW, 1);
@@ -202,7 +202,7 @@ TEST_F(xgpu, more_faults_than_the_queue_holds)
 		told[f.context] = true;
 		seen++;
 		gpu_answer(&self->g, f.stall, XGPU_ANSWER_FAIL);
-		qtest_step(&self->g.q, MS);
+		qtest_step(self->g.q, MS);
 	}
 	EXPECT_EQ(seen, n);
 	for (i = 0; i < n; i++)
@@ -222,7 +222,7 @@ TEST_F(xgpu, fault_waits_for_a_queue)
 	ASSERT_TRUE(gpu_error(&self->g, &e));
 	EXPECT_EQ(e.type, XGPU_ERR_FAULT_QUEUE);
 	gpu_write(&self->g, XGPU_FAULT_LOG2, GPU_FAULT_LOG2);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_TRUE(gpu_fault(&self->g, &f));
 	EXPECT_FALSE(gpu_error(&self->g, &e));
 }
@@ -235,9 +235,9 @@ TEST_F(xgpu, fault_takes_its_time)
 	gpu_write(&self->g, XGPU_LAT_FAULT, 300 * 1000);
 	gpu_put(&self->c, &cmd);
 	gpu_ring(&self->c);
-	qtest_step(&self->g.q, 299 * 1000);
+	qtest_step(self->g.q, 299 * 1000);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_FAULT_TAIL), 0);
-	qtest_step(&self->g.q, 2 * 1000);
+	qtest_step(self->g.q, 2 * 1000);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_FAULT_TAIL), 1);
 }
 

@@ -52,7 +52,7 @@ static inline uint64_t pattern_page(struct gpu *g, uint8_t *buf, size_t len, uns
 
 	for (i = 0; i < len; i++)
 		buf[i] = (i * 37 + i / 256 * 11 + seed) & 0xff;
-	qtest_write(&g->q, at, buf, len);
+	qtest_write(g->q, at, buf, len);
 	return at;
 }
 

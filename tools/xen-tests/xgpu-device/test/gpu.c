@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +33,17 @@ int gpu_start(struct gpu *g, const struct gpu_machine *m)
 		args[n++] = device[i];
 	}
 	args[n] = NULL;
-	return qtest_start(&g->q, args);
+	g->q = malloc(sizeof(*g->q));
+	return g->q ? qtest_start(g->q, args) : -ENOMEM;
 }
 
 int gpu_stop(struct gpu *g)
 {
-	return qtest_stop(&g->q);
+	int status = g->q ? qtest_stop(g->q) : 0;
+
+	free(g->q);
+	g->q = NULL;
+	return status;
 }
 
 /* ---- configuration space ---- */
@@ -49,14 +55,14 @@ static uint32_t config_address(struct gpu *g, unsigned int reg)
 
 uint32_t gpu_config(struct gpu *g, unsigned int reg)
 {
-	qtest_outl(&g->q, 0xcf8, config_address(g, reg));
-	return qtest_inl(&g->q, 0xcfc);
+	qtest_outl(g->q, 0xcf8, config_address(g, reg));
+	return qtest_inl(g->q, 0xcfc);
 }
 
 void gpu_config_write(struct gpu *g, unsigned int reg, uint32_t value)
 {
-	qtest_outl(&g->q, 0xcf8, config_address(g, reg));
-	qtest_outl(&g->q, 0xcfc, value);
+	qtest_outl(g->q, 0xcf8, config_address(g, reg));
+	qtest_outl(g->q, 0xcfc, value);
 }
 
 unsigned int gpu_capability(struct gpu *g, unsigned int id)
@@ -99,9 +105,9 @@ void gpu_msi_enable(struct gpu *g, unsigned int log2_vectors)
 
 int gpu_msi_vector(struct gpu *g)
 {
-	uint32_t data = qtest_readl(&g->q, GPU_MSI_ADDR);
+	uint32_t data = qtest_readl(g->q, GPU_MSI_ADDR);
 
-	qtest_writel(&g->q, GPU_MSI_ADDR, 0);
+	qtest_writel(g->q, GPU_MSI_ADDR, 0);
 	return data ? (int)(data - GPU_MSI_DATA) : -1;
 }
 
@@ -109,22 +115,22 @@ int gpu_msi_vector(struct gpu *g)
 
 uint32_t gpu_read(struct gpu *g, unsigned int reg)
 {
-	return qtest_readl(&g->q, g->regs + reg);
+	return qtest_readl(g->q, g->regs + reg);
 }
 
 uint64_t gpu_read64(struct gpu *g, unsigned int reg)
 {
-	return qtest_readq(&g->q, g->regs + reg);
+	return qtest_readq(g->q, g->regs + reg);
 }
 
 void gpu_write(struct gpu *g, unsigned int reg, uint32_t value)
 {
-	qtest_writel(&g->q, g->regs + reg, value);
+	qtest_writel(g->q, g->regs + reg, value);
 }
 
 void gpu_write64(struct gpu *g, unsigned int reg, uint64_t value)
 {
-	qtest_writeq(&g->q, g->regs + reg, value);
+	qtest_writeq(g->q, g->regs + reg, value);
 }
 
 static uint64_t take(uint64_t *from, uint64_t limit, size_t len)
@@ -204,11 +210,11 @@ uint64_t gpu_entry(struct gpu_ctx *c, uint64_t va, unsigned int level)
 		at = table_at(c, entry) + XGPU_PT_INDEX(va, l) * 8;
 		if (l == level)
 			return at;
-		next = qtest_readq(&c->g->q, at);
+		next = qtest_readq(c->g->q, at);
 		if (!(next & XGPU_PTE_VALID)) {
 			next = (loc ? gpu_alloc_vram(c->g, 4096) : gpu_alloc(c->g, 4096)) | loc |
 			       XGPU_PTE_VALID;
-			qtest_writeq(&c->g->q, at, next);
+			qtest_writeq(c->g->q, at, next);
 		}
 		entry = next;
 	}
@@ -216,7 +222,7 @@ uint64_t gpu_entry(struct gpu_ctx *c, uint64_t va, unsigned int level)
 
 void gpu_set_entry(struct gpu_ctx *c, uint64_t va, unsigned int level, uint64_t entry)
 {
-	qtest_writeq(&c->g->q, gpu_entry(c, va, level), entry);
+	qtest_writeq(c->g->q, gpu_entry(c, va, level), entry);
 }
 
 void gpu_map(struct gpu_ctx *c, uint64_t va, uint64_t addr, size_t len, uint64_t flags)
@@ -231,7 +237,7 @@ uint32_t gpu_put(struct gpu_ctx *c, const struct xgpu_cmd *cmd)
 {
 	uint32_t entry = c->tail & ((1u << GPU_RING_LOG2) - 1);
 
-	qtest_write(&c->g->q, c->ring + entry * sizeof(*cmd), cmd, sizeof(*cmd));
+	qtest_write(c->g->q, c->ring + entry * sizeof(*cmd), cmd, sizeof(*cmd));
 	return c->tail++;
 }
 
@@ -249,7 +255,7 @@ bool gpu_wait(struct gpu_ctx *c, uint64_t ns)
 			return true;
 		if (gpu_read64(c->g, XGPU_TIME) >= end)
 			return false;
-		qtest_step(&c->g->q, 20000);
+		qtest_step(c->g->q, 20000);
 	}
 }
 
@@ -257,7 +263,7 @@ struct xgpu_record gpu_record(struct gpu_ctx *c, uint32_t index)
 {
 	struct xgpu_record r;
 
-	qtest_read(&c->g->q, c->records + (index & ((1u << GPU_RING_LOG2) - 1)) * sizeof(r), &r,
+	qtest_read(c->g->q, c->records + (index & ((1u << GPU_RING_LOG2) - 1)) * sizeof(r), &r,
 		   sizeof(r));
 	return r;
 }
@@ -283,7 +289,7 @@ void gpu_shoot(struct gpu *g, unsigned int context, uint64_t first, uint64_t las
 				    .flags = flags };
 	uint32_t entry = g->shoot_tail++ & ((1u << GPU_SHOOT_LOG2) - 1);
 
-	qtest_write(&g->q, g->shoots + entry * sizeof(s), &s, sizeof(s));
+	qtest_write(g->q, g->shoots + entry * sizeof(s), &s, sizeof(s));
 	gpu_write(g, XGPU_SHOOT_TAIL, g->shoot_tail);
 }
 
@@ -293,7 +299,7 @@ bool gpu_fault(struct gpu *g, struct xgpu_fault *f)
 
 	if (head == gpu_read(g, XGPU_FAULT_TAIL))
 		return false;
-	qtest_read(&g->q, g->faults + (head & ((1u << GPU_FAULT_LOG2) - 1)) * sizeof(*f), f,
+	qtest_read(g->q, g->faults + (head & ((1u << GPU_FAULT_LOG2) - 1)) * sizeof(*f), f,
 		   sizeof(*f));
 	gpu_write(g, XGPU_FAULT_HEAD, head + 1);
 	return true;
@@ -311,7 +317,7 @@ bool gpu_error(struct gpu *g, struct xgpu_error *e)
 
 	if (head == gpu_read(g, XGPU_ERROR_TAIL))
 		return false;
-	qtest_read(&g->q, g->regs + at, e, sizeof(*e));
+	qtest_read(g->q, g->regs + at, e, sizeof(*e));
 	gpu_write(g, XGPU_ERROR_HEAD, head + 1);
 	return true;
 }
@@ -345,8 +351,8 @@ uint64_t gpu_checksum(const void *buf, size_t len)
 
 static void iommu_flush(struct gpu *g)
 {
-	qtest_writeq(&g->q, VTD + VTD_CCMD, 1ULL << 63 | 1ULL << 61);
-	qtest_writeq(&g->q, VTD + VTD_IOTLB, 1ULL << 63 | 1ULL << 60);
+	qtest_writeq(g->q, VTD + VTD_CCMD, 1ULL << 63 | 1ULL << 61);
+	qtest_writeq(g->q, VTD + VTD_IOTLB, 1ULL << 63 | 1ULL << 60);
 }
 
 /* One table of each of the upper levels reaches all of the memory of the machine. */
@@ -354,19 +360,19 @@ void gpu_iommu_on(struct gpu *g)
 {
 	uint64_t level;
 
-	qtest_set(&g->q, VTD_ROOT, 0, ALLOC_FROM - VTD_ROOT);
-	qtest_writeq(&g->q, VTD_ROOT, VTD_CONTEXT | 1);
+	qtest_set(g->q, VTD_ROOT, 0, ALLOC_FROM - VTD_ROOT);
+	qtest_writeq(g->q, VTD_ROOT, VTD_CONTEXT | 1);
 	/* Second-level translation, 4 levels, domain 1 */
-	qtest_writeq(&g->q, VTD_CONTEXT + g->slot * 8 * 16, VTD_TABLES | 1);
-	qtest_writeq(&g->q, VTD_CONTEXT + g->slot * 8 * 16 + 8, 2 | 1 << 8);
+	qtest_writeq(g->q, VTD_CONTEXT + g->slot * 8 * 16, VTD_TABLES | 1);
+	qtest_writeq(g->q, VTD_CONTEXT + g->slot * 8 * 16 + 8, 2 | 1 << 8);
 	for (level = 0; level < 2; level++)
-		qtest_writeq(&g->q, VTD_TABLES + level * 0x1000, (VTD_TABLES + (level + 1) * 0x1000) | 3);
+		qtest_writeq(g->q, VTD_TABLES + level * 0x1000, (VTD_TABLES + (level + 1) * 0x1000) | 3);
 	for (level = 0; level < GPU_RAM >> 21; level++)
-		qtest_writeq(&g->q, VTD_TABLES + 0x2000 + level * 8,
+		qtest_writeq(g->q, VTD_TABLES + 0x2000 + level * 8,
 			     (VTD_TABLES + (level + 3) * 0x1000) | 3);
-	qtest_writeq(&g->q, VTD + VTD_RTADDR, VTD_ROOT);
-	qtest_writel(&g->q, VTD + VTD_GCMD, 1u << 30);
-	qtest_writel(&g->q, VTD + VTD_GCMD, 1u << 31);
+	qtest_writeq(g->q, VTD + VTD_RTADDR, VTD_ROOT);
+	qtest_writel(g->q, VTD + VTD_GCMD, 1u << 30);
+	qtest_writel(g->q, VTD + VTD_GCMD, 1u << 31);
 	iommu_flush(g);
 }
 
@@ -375,7 +381,7 @@ static void iommu_set(struct gpu *g, uint64_t addr, size_t len, uint64_t flags)
 	uint64_t at;
 
 	for (at = addr & ~0xfffULL; at < addr + len; at += 4096)
-		qtest_writeq(&g->q, VTD_TABLES + 0x3000 + (at >> 12) * 8, flags ? at | flags : 0);
+		qtest_writeq(g->q, VTD_TABLES + 0x3000 + (at >> 12) * 8, flags ? at | flags : 0);
 	iommu_flush(g);
 }
 

@@ -20,7 +20,7 @@
 #define GPU_MSI_DATA	0x4100
 
 struct gpu {
-	struct qtest q;
+	struct qtest *q;	/* two GPUs of a machine share it */
 	unsigned int slot;
 	uint64_t regs, vram;	/* the BARs */
 	uint64_t free;		/* memory from here on is not used */

@@ -32,14 +32,14 @@ TEST_F(xgpu, read_is_refused_and_allowed)
 	gpu_set_entry(&self->c, VA, 0, 0);
 	iommu_for(&self->g, &self->c);
 	page = gpu_alloc(&self->g, 4096);
-	qtest_writeq(&self->g.q, page + 8, 0x4321);
+	qtest_writeq(self->g.q, page + 8, 0x4321);
 	gpu_map(&self->c, VA, page, 4096, 0);
 	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_DMA_ERROR);
 	EXPECT_EQ(gpu_record(&self->c, 0).fault_va, VA + 8);
 	EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_READ, page + 8, VA + 8);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_DMA_ERRORS), 1);
 	/* And VT-d knows that it was us: primary fault pending. */
-	EXPECT_EQ(qtest_readl(&self->g.q, 0xfed90034) & 2, 2);
+	EXPECT_EQ(qtest_readl(self->g.q, 0xfed90034) & 2, 2);
 
 	gpu_iommu_map(&self->g, page, 4096, false);
 	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_OK);
@@ -65,11 +65,11 @@ TEST_F(xgpu, write_is_refused_where_only_reading_is_allowed)
 	EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_WRITE, page, VA);
 	EXPECT_EQ(gpu_run(&self->c, &add), XGPU_ST_DMA_ERROR);
 	EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_WRITE, page, VA);
-	EXPECT_EQ(qtest_readq(&self->g.q, page), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0);
 	gpu_iommu_map(&self->g, page, 4096, true);
 	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_OK);
 	EXPECT_EQ(gpu_run(&self->c, &add), XGPU_ST_OK);
-	EXPECT_EQ(qtest_readq(&self->g.q, page), 0x67);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0x67);
 }
 
 TEST_F(xgpu, page_table_is_refused)
@@ -107,7 +107,7 @@ TEST_F(xgpu, fence_is_refused)
 	gpu_iommu_unmap(&self->g, self->c.fence, 4096);
 	EXPECT_EQ(gpu_run(&self->c, &fence), XGPU_ST_DMA_ERROR);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CTX(1, XGPU_CTX_FENCE)), 0);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->c.fence), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, self->c.fence), 0);
 }
 
 /* The driver cannot answer what it was not told: the command ends. */
@@ -126,7 +126,7 @@ TEST_F(xgpu, shootdown_queue_is_refused)
 {
 	iommu_for(&self->g, &self->c);
 	gpu_shoot(&self->g, 1, VA, VA, 3, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_READ, self->g.shoots, 0);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_SHOOT_HEAD), 1);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 0);
@@ -138,10 +138,10 @@ TEST_F(xgpu, publication_is_refused)
 	iommu_for(&self->g, &self->c);
 	gpu_iommu_map(&self->g, self->g.shoots, 4096, false);
 	gpu_shoot(&self->g, 1, VA, VA, 3, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_WRITE, self->g.done, 0);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 3);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.done), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.done), 0);
 }
 
 /* A missing shootdown, as it shows: the frame was given back, and the IOMMU refuses. */
@@ -195,7 +195,7 @@ TEST_F(xgpu, registers_are_not_to_be_reached)
 		EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_DMA_ERROR);
 		EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_WRITE, at[i] + 0x20, cmd.dst);
 	}
-	EXPECT_EQ(qtest_readq(&self->g.q, 0xfed90020), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, 0xfed90020), 0);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CONTROL), XGPU_CONTROL_ENABLE);
 }
 

@@ -51,8 +51,8 @@ TEST_F(xgpu, has_four_messages_64_bit_and_no_masks)
 /* Make the device owner's traces everywhere: registers, a context, video memory. */
 static void leave_traces(struct gpu *g)
 {
-	qtest_writeq(&g->q, g->vram + 0x1000, 0x5ec4e7);
-	qtest_writeq(&g->q, g->vram + GPU_VRAM - 8, 0x5ec4e7);
+	qtest_writeq(g->q, g->vram + 0x1000, 0x5ec4e7);
+	qtest_writeq(g->q, g->vram + GPU_VRAM - 8, 0x5ec4e7);
 	gpu_write(g, XGPU_LAT_FAULT, 77);
 	gpu_write(g, XGPU_ID, 1);
 	gpu_write64(g, XGPU_SCAN_FIRST, VA);
@@ -93,9 +93,9 @@ TEST_F(xgpu, function_level_reset_clears_everything)
 	EXPECT_EQ(gpu_config(&self->g, 0x10), 0);
 	gpu_pci_init(&self->g);
 	expect_clear(_metadata, &self->g);
-	qtest_read(&self->g.q, self->g.vram + 0x1000, buf, 8);
+	qtest_read(self->g.q, self->g.vram + 0x1000, buf, 8);
 	EXPECT_EQ(*(uint64_t *)buf, 0);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.vram + GPU_VRAM - 8), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.vram + GPU_VRAM - 8), 0);
 	/* It works again. */
 	gpu_init(&self->g);
 	gpu_ctx_init(&self->g, &self->c, 1, 0);
@@ -110,9 +110,9 @@ TEST_F(xgpu, device_reset_keeps_video_memory_unless_asked)
 	leave_traces(&self->g);
 	gpu_write(&self->g, XGPU_RESET, XGPU_RESET_DEVICE);
 	expect_clear(_metadata, &self->g);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.vram + 0x1000), 0x5ec4e7);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.vram + 0x1000), 0x5ec4e7);
 	gpu_write(&self->g, XGPU_RESET, XGPU_RESET_DEVICE | XGPU_RESET_CLEAR_VRAM);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.vram + 0x1000), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.vram + 0x1000), 0);
 }
 
 TEST_F(xgpu, two_of_them_know_nothing_of_each_other)
@@ -129,8 +129,8 @@ TEST_F(xgpu, two_of_them_know_nothing_of_each_other)
 	EXPECT_EQ(gpu_run(&c, &nop), XGPU_ST_OK);
 	EXPECT_EQ(gpu_read64(&other, XGPU_CNT_COMMANDS), 1);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_COMMANDS), 0);
-	qtest_writeq(&self->g.q, other.vram, 0x1234);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.vram), 0);
+	qtest_writeq(self->g.q, other.vram, 0x1234);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.vram), 0);
 }
 
 /* ---- registers ---- */
@@ -203,13 +203,13 @@ TEST_F(xgpu, each_kind_has_its_message)
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_FENCE_PENDING(0)), 0);
 
 	gpu_shoot(&self->g, 1, 0, 1, 1, XGPU_SHOOT_INTERRUPT);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_msi_vector(&self->g), XGPU_IRQ_SHOOTDOWN);
 
 	cmd = sum_cmd(VA, 8);
 	gpu_put(&self->c, &cmd);
 	gpu_ring(&self->c);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_msi_vector(&self->g), XGPU_IRQ_FAULT);
 
 	gpu_write(&self->g, XGPU_VERSION, 0);
@@ -285,14 +285,14 @@ TEST_F(xgpu, message_that_resets_the_device)
 	unsigned int at = gpu_capability(&self->g, 0x05), express = gpu_capability(&self->g, 0x10);
 
 	/* The host bridge's window of configuration space */
-	qtest_outl(&self->g.q, 0xcf8, 0x80000060);
-	qtest_outl(&self->g.q, 0xcfc, 0xb0000001);
+	qtest_outl(self->g.q, 0xcf8, 0x80000060);
+	qtest_outl(self->g.q, 0xcfc, 0xb0000001);
 	gpu_msi_enable(&self->g, 2);
 	gpu_config_write(&self->g, at + 4, 0xb0000000 | self->g.slot << 15 | (express + 8));
 	gpu_config_write(&self->g, at + 0xc, 1 << 15);
 	gpu_put(&self->c, &cmd);
 	gpu_ring(&self->c);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	gpu_pci_init(&self->g);
 	expect_clear(_metadata, &self->g);
 }

@@ -34,7 +34,7 @@ TEST_F(xgpu, page_of_4_kib)
 {
 	uint64_t page = gpu_alloc(&self->g, 4096);
 
-	qtest_writeq(&self->g.q, page + 4088, 0x4444);
+	qtest_writeq(self->g.q, page + 4088, 0x4444);
 	gpu_map(&self->c, VA, page, 4096, XGPU_PTE_SOFTWARE);
 	EXPECT_WORD(&self->c, VA + 4088, 0x4444);
 }
@@ -44,8 +44,8 @@ TEST_F(xgpu, page_of_64_kib)
 {
 	uint64_t page = gpu_alloc(&self->g, 65536);
 
-	qtest_writeq(&self->g.q, page + 65528, 0x6464);
-	qtest_writeq(&self->g.q, page + 8, 0x88);
+	qtest_writeq(self->g.q, page + 65528, 0x6464);
+	qtest_writeq(self->g.q, page + 8, 0x88);
 	gpu_map(&self->c, VA, page, 65536, XGPU_PTE_64K);
 	EXPECT_WORD(&self->c, VA + 65528, 0x6464);
 	EXPECT_WORD(&self->c, VA + 8, 0x88);
@@ -56,7 +56,7 @@ TEST_F(xgpu, page_of_2_mib)
 {
 	uint64_t page = gpu_alloc(&self->g, 2 << 20);
 
-	qtest_writeq(&self->g.q, page + (2 << 20) - 8, 0x2222);
+	qtest_writeq(self->g.q, page + (2 << 20) - 8, 0x2222);
 	gpu_set_entry(&self->c, BIG_VA, 1, page | XGPU_PTE_VALID | XGPU_PTE_LEAF);
 	EXPECT_WORD(&self->c, BIG_VA + (2 << 20) - 8, 0x2222);
 	EXPECT_WORD(&self->c, BIG_VA, 0);
@@ -69,10 +69,10 @@ TEST_F(xgpu, tables_in_video_memory)
 	uint64_t page = gpu_alloc(&self->g, 4096);
 
 	gpu_ctx_init(&self->g, &c, 3, 0);
-	qtest_writeq(&self->g.q, page, 0x5151);
+	qtest_writeq(self->g.q, page, 0x5151);
 	gpu_map(&c, VA, page, 4096, 0);
 	gpu_map(&c, VA + 4096, 0x30000, 4096, XGPU_PTE_VRAM);
-	qtest_writeq(&self->g.q, self->g.vram + 0x30000, 0x7171);
+	qtest_writeq(self->g.q, self->g.vram + 0x30000, 0x7171);
 	EXPECT_WORD(&c, VA, 0x5151);
 	EXPECT_WORD(&c, VA + 4096, 0x7171);
 }
@@ -83,8 +83,8 @@ TEST_F(xgpu, contexts_have_their_own_addresses)
 	struct gpu_ctx c = {};
 
 	gpu_ctx_init(&self->g, &c, XGPU_CONTEXTS - 1, 0);
-	qtest_writeq(&self->g.q, one, 1);
-	qtest_writeq(&self->g.q, two, 2);
+	qtest_writeq(self->g.q, one, 1);
+	qtest_writeq(self->g.q, two, 2);
 	gpu_map(&self->c, VA, one, 4096, 0);
 	gpu_map(&c, VA, two, 4096, 0);
 	EXPECT_WORD(&self->c, VA, 1);
@@ -110,7 +110,7 @@ TEST_F(xgpu, malformed_entries)
 		/* Its own range of addresses, at every level */
 		uint64_t va = (i + 1ULL) << 39, at = gpu_entry(&self->c, va, bad[i].level);
 
-		qtest_writeq(&self->g.q, at, bad[i].entry | XGPU_PTE_VALID);
+		qtest_writeq(self->g.q, at, bad[i].entry | XGPU_PTE_VALID);
 		EXPECT_EQ(status_at(&self->c, va), XGPU_ST_BAD_PTE) {
 			TH_LOG("case %u", i);
 		}
@@ -144,8 +144,8 @@ static uint64_t mapped_page(struct gpu *g, struct gpu_ctx *c, uint64_t *other)
 	int status;
 
 	*other = gpu_alloc(g, 4096);
-	qtest_writeq(&g->q, page, 1);
-	qtest_writeq(&g->q, *other, 2);
+	qtest_writeq(g->q, page, 1);
+	qtest_writeq(g->q, *other, 2);
 	gpu_map(c, VA, page, 4096, 0);
 	sum_of(c, VA, 8, &status);
 	return page;
@@ -157,10 +157,10 @@ TEST_F(xgpu, translation_stays_until_it_is_shot_down)
 
 	mapped_page(&self->g, &self->c, &other);
 	gpu_map(&self->c, VA, other, 4096, 0);
-	qtest_step(&self->g.q, 1000 * MS);
+	qtest_step(self->g.q, 1000 * MS);
 	EXPECT_WORD(&self->c, VA, 1);
 	gpu_shoot(&self->g, 1, VA, VA + 4095, 5, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 5);
 	EXPECT_WORD(&self->c, VA, 2);
 }
@@ -182,7 +182,7 @@ TEST_F(xgpu, shootdown_hits_what_it_overlaps_and_nothing_else)
 	gpu_shoot(&self->g, 1, BIG_VA + 0x123456, BIG_VA + 0x123456, 2, 0);
 	/* Another context's are no matter. */
 	gpu_shoot(&self->g, 2, 0, (1ULL << 48) - 1, 3, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_WORD(&self->c, VA, 0);
 	EXPECT_WORD(&self->c, VA + 8192, 0);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_WALKS), walks);
@@ -190,7 +190,7 @@ TEST_F(xgpu, shootdown_hits_what_it_overlaps_and_nothing_else)
 	EXPECT_WORD(&self->c, BIG_VA, 0);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_WALKS), walks + 2);
 	gpu_shoot(&self->g, 1, 1, 0, 4, XGPU_SHOOT_ALL);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_WORD(&self->c, VA, 0);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_WALKS), walks + 3);
 }
@@ -202,7 +202,7 @@ TEST_F(xgpu, more_permission_needs_no_shootdown)
 
 	gpu_map(&self->c, VA, page, 4096, XGPU_PTE_WRITE);
 	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_OK);
-	EXPECT_EQ(qtest_readq(&self->g.q, page), 0xabcd);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0xabcd);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_STALE), 0);
 }
 
@@ -232,14 +232,14 @@ TEST_F(xgpu, shootdown_takes_its_time)
 	gpu_write(&self->g, XGPU_LAT_SHOOTDOWN, 200 * 1000);
 	gpu_map(&self->c, VA, other, 4096, 0);
 	gpu_shoot(&self->g, 1, VA, VA, 77, XGPU_SHOOT_INTERRUPT);
-	qtest_step(&self->g.q, 199 * 1000);
+	qtest_step(self->g.q, 199 * 1000);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_STATUS), XGPU_STATUS_SHOOTING);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 0);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.done), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.done), 0);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_INT_STATUS), 0);
-	qtest_step(&self->g.q, 2 * 1000);
+	qtest_step(self->g.q, 2 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 77);
-	EXPECT_EQ(qtest_readq(&self->g.q, self->g.done), 77);
+	EXPECT_EQ(qtest_readq(self->g.q, self->g.done), 77);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_INT_STATUS), 1 << XGPU_IRQ_SHOOTDOWN);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_STATUS), 0);
 }
@@ -252,17 +252,17 @@ TEST_F(xgpu, shootdowns_overlap_and_complete_in_order)
 	gpu_write(&self->g, XGPU_LAT_SHOOTDOWN, 200 * 1000);
 	for (i = 1; i <= 50; i++)
 		gpu_shoot(&self->g, i, VA, VA, i, 0);
-	qtest_step(&self->g.q, 201 * 1000);
+	qtest_step(self->g.q, 201 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 50);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_SHOOTDOWNS), 50);
 	/* A shorter latency does not let the next one overtake. */
 	gpu_shoot(&self->g, 1, VA, VA, 51, 0);
-	qtest_step(&self->g.q, 2000);
+	qtest_step(self->g.q, 2000);
 	gpu_write(&self->g, XGPU_LAT_SHOOTDOWN, 0);
 	gpu_shoot(&self->g, 1, VA, VA, 52, 0);
-	qtest_step(&self->g.q, 100 * 1000);
+	qtest_step(self->g.q, 100 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 50);
-	qtest_step(&self->g.q, 100 * 1000);
+	qtest_step(self->g.q, 100 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 52);
 }
 
@@ -278,12 +278,12 @@ TEST_F(xgpu, full_queue_of_shootdowns)
 	gpu_write(&self->g, XGPU_SHOOT_LOG2, 10);
 	for (i = 0; i < n; i++) {
 		s.seq = i + 1;
-		qtest_write(&self->g.q, queue + i * sizeof(s), &s, sizeof(s));
+		qtest_write(self->g.q, queue + i * sizeof(s), &s, sizeof(s));
 	}
 	gpu_write(&self->g, XGPU_SHOOT_TAIL, n);
-	qtest_step(&self->g.q, 2000);
+	qtest_step(self->g.q, 2000);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_SHOOT_HEAD), 64);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_SHOOT_HEAD), n);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), n);
 	/* More than it holds is refused. */
@@ -304,7 +304,7 @@ TEST_F(xgpu, malformed_shootdown_completes_without_effect)
 	mapped_page(&self->g, &self->c, &other);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		gpu_shoot(&self->g, bad[i].context, bad[i].first, bad[i].last, 100 + i, bad[i].flags);
-		qtest_step(&self->g.q, MS);
+		qtest_step(self->g.q, MS);
 		EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 100 + i);
 		ASSERT_TRUE(gpu_error(&self->g, &e));
 		EXPECT_EQ(e.type, XGPU_ERR_SHOOTDOWN);
@@ -327,16 +327,16 @@ TEST_F(xgpu, shootdown_waits_for_what_is_under_way)
 	gpu_write(&self->g, XGPU_LAT_KIB, 250 * 1000);
 	gpu_put(&self->c, &cmd);
 	gpu_ring(&self->c);
-	qtest_step(&self->g.q, 100 * 1000);
+	qtest_step(self->g.q, 100 * 1000);
 	/* 900 us are left of it. */
 	gpu_set_entry(&self->c, VA, 0, 0);
 	gpu_shoot(&self->g, 1, VA, VA + 4095, 9, 0);
-	qtest_step(&self->g.q, 850 * 1000);
+	qtest_step(self->g.q, 850 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 0);
-	EXPECT_EQ(qtest_readq(&self->g.q, page), 0);
-	qtest_step(&self->g.q, 100 * 1000);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0);
+	qtest_step(self->g.q, 100 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 9);
-	EXPECT_EQ(qtest_readq(&self->g.q, page), 0x99);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0x99);
 }
 
 /* A reset ends it, and the shootdown need not wait. */
@@ -348,12 +348,12 @@ TEST_F(xgpu, shootdown_of_a_context_that_is_reset)
 	gpu_write(&self->g, XGPU_LAT_KIB, 1000 * 1000);
 	gpu_put(&self->c, &cmd);
 	gpu_ring(&self->c);
-	qtest_step(&self->g.q, 100 * 1000);
+	qtest_step(self->g.q, 100 * 1000);
 	gpu_shoot(&self->g, 1, VA, VA + 4095, 9, 0);
-	qtest_step(&self->g.q, 100 * 1000);
+	qtest_step(self->g.q, 100 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 0);
 	gpu_write(&self->g, XGPU_CTX(1, XGPU_CTX_RESET), 1);
-	qtest_step(&self->g.q, 100 * 1000);
+	qtest_step(self->g.q, 100 * 1000);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 9);
 }
 
@@ -384,11 +384,11 @@ TEST_F(xgpu, stale_hit_is_forgiven_by_the_shootdown_that_follows)
 	EXPECT_STALE(&self->g, 1, 0);
 	gpu_write(&self->g, XGPU_LAT_SHOOTDOWN, 100 * MS);
 	gpu_shoot(&self->g, 1, VA, VA + 4095, 1, 0);
-	qtest_step(&self->g.q, 1000);
+	qtest_step(self->g.q, 1000);
 	EXPECT_STALE(&self->g, 0, 1);
 	EXPECT_WORD(&self->c, VA, 1);
 	EXPECT_STALE(&self->g, 0, 2);
-	qtest_step(&self->g.q, 200 * MS);
+	qtest_step(self->g.q, 200 * MS);
 	EXPECT_WORD(&self->c, VA, 2);
 	EXPECT_STALE(&self->g, 0, 2);
 }
@@ -403,7 +403,7 @@ TEST_F(xgpu, stale_hit_without_a_shootdown_remains)
 	/* Elsewhere, or another context's, is no excuse. */
 	gpu_shoot(&self->g, 1, VA + 4096, VA + 8191, 1, 0);
 	gpu_shoot(&self->g, 2, VA, VA + 4095, 2, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_STALE(&self->g, 1, 0);
 	EXPECT_WORD(&self->c, VA, 1);
 	EXPECT_STALE(&self->g, 2, 0);
@@ -417,7 +417,7 @@ TEST_F(xgpu, stale_hit_after_a_shootdown_that_came_too_early)
 
 	mapped_page(&self->g, &self->c, &other);
 	gpu_shoot(&self->g, 1, VA, VA + 4095, 1, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_WORD(&self->c, VA, 1);
 	gpu_map(&self->c, VA, other, 4096, 0);
 	EXPECT_WORD(&self->c, VA, 1);
@@ -439,7 +439,7 @@ TEST_F(xgpu, stale_hit_is_remembered_beyond_the_entry)
 	ASSERT_EQ(gpu_read(&self->g, XGPU_SCAN_CACHED), 0);
 	EXPECT_STALE(&self->g, 1, 0);
 	gpu_shoot(&self->g, 1, VA, VA + 4095, 1, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	EXPECT_STALE(&self->g, 0, 1);
 }
 
@@ -496,7 +496,7 @@ TEST_F(xgpu, scan_finds_what_was_never_used_again)
 	scan(&self->g, VA + 4096, -1ULL);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_SCAN_CACHED), 0);
 	gpu_shoot(&self->g, 1, VA, VA + 4095, 1, 0);
-	qtest_step(&self->g.q, MS);
+	qtest_step(self->g.q, MS);
 	scan(&self->g, VA, VA + 4095);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_SCAN_CACHED), 0);
 }
