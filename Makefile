@@ -22,7 +22,7 @@ TEST   ?=
 ICOUNT ?=
 # bench: how often each kernel runs
 ROUNDS ?= 3
-export KERNEL LAB SUITE TEST ICOUNT ROUNDS
+export KERNEL LAB SUITE TEST ICOUNT ROUNDS TIME SEED
 
 # The processor of the lab's machine: x86, or what the lab's file says. What is made for
 # another one than x86 has a name of its own in build/.
@@ -33,24 +33,27 @@ of_arch := $(if $(filter-out x86,$(GM_ARCH)),-$(GM_ARCH))
 # Every QEMU ends when this make does, whatever kills it (see labrun.c).
 export GM_OWNER := $(shell echo $$PPID)
 
+# gpu-device, if a lab of $(1) has our GPU
+gpu_of = $(if $(shell grep -sl '^LAB_DEVICES=.*xgpu' $(addsuffix .conf,$(addprefix configs/lab/,$(1)))),gpu-device)
+
 lab   := tools/xen-tests/lab
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
 labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 
 ##@ The two that matter
 .PHONY: run test test-all
-run: machine ## the main job: a guest's memory granted, mapped in dom0, revoked
+run: machine $(call gpu_of,$(or $(LAB),pv)) ## the main job: a guest's memory granted, mapped in dom0, revoked
 	@$(lab)/boot.sh run $(or $(LAB),pv)
 
-test: machine $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
+test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh
 
-test-all: machine selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
+test-all: machine gpu-device selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
 	@$(lab)/test-all.sh
 
 ##@ Working on it
 .PHONY: shell kernel modules overlay programs check compat
-shell: machine ## an interactive shell in dom0  [LAB= KERNEL=]
+shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [LAB= KERNEL=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
 # Two kernels, each with all that boots; what differs between them is ours.
@@ -89,8 +92,13 @@ check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel
 compat: source ## build all users of the notifier and HMM APIs with our headers  [KERNEL=]
 	@$(lab)/compat.sh
 
+# TARGET: what is fuzzed, a folder of tools/xen-tests with a fuzz.sh; TIME: seconds; SEED: the first
+.PHONY: fuzz
+fuzz: source gpu-device ## malicious input, from chance  [TARGET=xgpu-device TIME=600 SEED=]
+	@tools/xen-tests/$(or $(TARGET),xgpu-device)/fuzz.sh
+
 ##@ Steps of the set-up (done by the above when needed)
-.PHONY: setup source root testmodules selftests machine
+.PHONY: setup source root testmodules selftests machine gpu-device
 setup: ## install the Debian packages that this machine lacks
 	@$(lab)/setup.sh
 
@@ -108,6 +116,10 @@ selftests: source ## build the kernel's own selftests
 
 machine: root testmodules programs build/host/labrun ## everything that boots
 	@$(lab)/initrd.sh
+
+gpu-device: setup ## build the model of the GPU, for the installed QEMU
+	@$(lab)/setup.sh gpu
+	@tools/xen-tests/xgpu-device/build.sh device
 
 build/host/labrun: $(labrun_src) $(lab)/labrun.h | setup
 	@mkdir -p $(@D)
@@ -131,7 +143,7 @@ help: ## this list
 	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default); stock: the packaged kernel without the overlay; debug: ours with lockdep, kmemleak and more' \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, grants, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, gpu, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \

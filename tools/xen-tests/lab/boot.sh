@@ -91,6 +91,12 @@ fi
 
 kernel=kernel/$GM_KERNEL$GM_OF_ARCH/vmlinux
 qemu=(qemu-system-x86_64)
+[ -z "${LAB_MACHINE:-}" ] || qemu+=(-machine "$LAB_MACHINE")
+# More arguments for QEMU, in words. Our GPU is a library that joins QEMU, and QEMU alone.
+read -ra devices <<<"${LAB_DEVICES:-}"
+case " ${devices[*]-}" in
+*" xgpu"*) qemu=(env LD_PRELOAD=host/xgpu.so "${qemu[@]}") ;;
+esac
 if [ "$GM_ARCH" = arm64 ]; then
 	# Xen finds dom0's kernel and initial ram disk at these addresses (memory begins at
 	# 0x40000000); the results channel is virtio's, as the only serial port is Xen's.
@@ -119,4 +125,4 @@ exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--silence "${LAB_SILENCE:-180}" --total "$total" -- \
 	"${qemu[@]}" "${accel[@]}" -cpu "$LAB_CPU" \
 	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
-	-net none "${console[@]}" "${boot[@]}"
+	-net none ${devices[@]+"${devices[@]}"} "${console[@]}" "${boot[@]}"

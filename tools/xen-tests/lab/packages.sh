@@ -37,6 +37,15 @@ shellcheck         | /usr/bin/shellcheck                     | checker for shell
 spin               | /usr/bin/spin                           | searches the model of the notifier protocol
 '
 
+# Only the device model of the GPU, which is built with QEMU's own headers, needs these.
+GM_GPU_PACKAGES='
+libglib2.0-dev     | /usr/include/glib-2.0/glib.h            | QEMU headers include it
+pkg-config         | /usr/bin/pkg-config                     | says where
+patch              | /usr/bin/patch                          | QEMU source: Debian version patches
+python3            | /usr/bin/python3                        | QEMU source: generates headers
+xz-utils           | /usr/bin/xz                             | unpacks the QEMU source
+'
+
 # Only `make bench` needs these.
 GM_BENCH_PACKAGES='
 gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# setup.sh [check|bench]: install the Debian packages that this machine lacks.
+# setup.sh [check|bench|gpu]: install the Debian packages that this machine lacks.
 #
 # Each package is probed for by a file of it: when all are there, apt is not even
-# started. With "check" or "bench", what only that target of make needs is installed too;
+# started. With "check", "bench" or "gpu", what only that part needs is installed too;
 # with GM_ARCH=arm64, what a lab with that processor needs.
 
 . "$(dirname "$0")/common.sh"
@@ -14,6 +14,7 @@ list=$GM_HOST_PACKAGES
 case ${1:-} in
 check)	list+=$GM_CHECK_PACKAGES ;;
 bench)	list+=$GM_BENCH_PACKAGES ;;
+gpu)	list+=$GM_GPU_PACKAGES ;;
 esac
 [ "$GM_ARCH" != arm64 ] || list+=$GM_ARM64_PACKAGES
 

@@ -17,7 +17,7 @@ lock test-all "$GM_BUILD"
 	die "make test-all runs everything; for a part of it: make test LAB=.. SUITE=.. TEST=.. GM_LONG=1"
 export GM_LONG=1
 
-steps=(runner check)
+steps=(runner xgpu-device check)
 [ "$GM_KERNEL" != ours ] || steps+=(compat)
 # Once more on the kernel that watches itself: debug/LAB/SUITE
 debug_steps=()
@@ -82,8 +82,8 @@ run_step()
 		[ $rc = 0 ] || counts="0 1 0"
 		return $rc
 		;;
-	runner)
-		SUITE=runner LAB='' "$GM_SCRIPTS/test.sh" | tee "$dir/output" || rc=$? ;;
+	runner | xgpu-device)
+		SUITE=$step LAB='' "$GM_SCRIPTS/test.sh" | tee "$dir/output" || rc=$? ;;
 	*)
 		test_lab "$lab" "$suite" "$kernel" | tee "$dir/output" || rc=$?
 		cp "$GM_BUILD/logs/$lab/console.log" "$dir/" 2>/dev/null

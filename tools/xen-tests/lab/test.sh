@@ -47,8 +47,18 @@ if [ -n "$(selected runner)" ] && [ -z "${LAB:-}" ] &&
 	programs=$((passed + failed + skipped))
 fi
 
+# The GPU's model, without a guest: on this computer, like the runner.
+if [ -n "$(selected xgpu-device)" ] && [ -z "${LAB:-}" ]; then
+	say "xgpu-device: the model of the GPU, in a QEMU without a processor"
+	rc=0
+	"$GM_TOP/tools/xen-tests/xgpu-device/test.sh" || rc=$?
+	[ $rc -lt 128 ] || exit $rc
+	add "$GM_BUILD/results/xgpu-device"
+	programs=$((programs + $(find "$GM_BUILD/results/xgpu-device" -mindepth 2 -name '*.ktap' | wc -l)))
+fi
+
 mkdir -p "$GM_BUILD/results"
-known=runner
+known="runner xgpu-device"
 labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
 for lab in $labs; do
 	conf=$GM_TOP/configs/lab/$lab.conf
