@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Context 0 is the driver's own: it copies between video memory and the system's, by
+ * physical addresses. One copy at a time; its caller waits for it.
+ *
+ * Called from page faults of the CPU and from reclaim, so nothing is allocated here.
+ */
+#include "xgpu.h"
+
+int xgpu_engine_init(struct xgpu *xgpu)
+{
+	mutex_init(&xgpu->engine.lock);
+	init_waitqueue_head(&xgpu->engine.wait);
+	return xgpu_ring_alloc(xgpu, &xgpu->engine.ring);
+}
+
+void xgpu_engine_free(struct xgpu *xgpu)
+{
+	xgpu_ring_free(xgpu, &xgpu->engine.ring);
+}
+
+/* After a reset: context 0 has a ring. What was in it is lost, and whoever waits sees that. */
+void xgpu_engine_start(struct xgpu *xgpu)
+{
+	struct xgpu_ring *ring = &xgpu->engine.ring;
+
+	WRITE_ONCE(ring->tail, 0);
+	xgpu_write64(xgpu, XGPU_CTX(0, XGPU_CTX_RING_BASE), ring->cmds_dma);
+	xgpu_write(xgpu, XGPU_CTX(0, XGPU_CTX_RING_LOG2), XGPU_RING_LOG2_DEFAULT);
+	xgpu_write(xgpu, XGPU_CTX(0, XGPU_CTX_CONTROL), XGPU_CTX_ENABLE);
+}
+
+static void xgpu_push_copy(struct xgpu_ring *ring, const struct device_memory_copy *copy,
+			   enum dma_data_direction direction)
+{
+	struct xgpu_cmd cmd = {
+		.len = cpu_to_le64((u64)copy->nr_pages << PAGE_SHIFT),
+	};
+
+	if (copy->clear) {
+		cmd.op = cpu_to_le16(XGPU_OP_PHYS_FILL);
+		cmd.flags = cpu_to_le16(XGPU_CMD_DST_VRAM);
+		cmd.dst = cpu_to_le64(copy->offset);
+	} else if (direction == DMA_TO_DEVICE) {
+		cmd.op = cpu_to_le16(XGPU_OP_PHYS_COPY);
+		cmd.flags = cpu_to_le16(XGPU_CMD_DST_VRAM);
+		cmd.dst = cpu_to_le64(copy->offset);
+		cmd.src = cpu_to_le64(copy->system);
+	} else {
+		cmd.op = cpu_to_le16(XGPU_OP_PHYS_COPY);
+		cmd.flags = cpu_to_le16(XGPU_CMD_SRC_VRAM);
+		cmd.dst = cpu_to_le64(copy->system);
+		cmd.src = cpu_to_le64(copy->offset);
+	}
+	xgpu_ring_push(ring, &cmd);
+}
+
+static struct xgpu_fence *xgpu_engine_fence(struct xgpu *xgpu)
+{
+	struct xgpu_engine *engine = &xgpu->engine;
+
+	return &engine->ring.fences[engine->seq % XGPU_FENCES_KEPT];
+}
+
+static bool xgpu_engine_is_done(struct xgpu *xgpu, unsigned int resets)
+{
+	return le64_to_cpu(READ_ONCE(xgpu_engine_fence(xgpu)->value)) == xgpu->engine.seq ||
+	       READ_ONCE(xgpu->resets) != resets;
+}
+
+/* As many copies as fit into the ring with a fence behind them. Under engine->lock. */
+static int xgpu_engine_run(struct xgpu *xgpu, const struct device_memory_copy *copies,
+			   unsigned int nr, enum dma_data_direction direction)
+{
+	struct xgpu_engine *engine = &xgpu->engine;
+	unsigned int resets = READ_ONCE(xgpu->resets), i;
+	u32 status;
+
+	engine->seq++;
+	for (i = 0; i < nr; i++)
+		xgpu_push_copy(&engine->ring, &copies[i], direction);
+	xgpu_ring_push_fence(&engine->ring, engine->seq);
+	dma_wmb();
+	xgpu_write(xgpu, XGPU_CTX(0, XGPU_CTX_RING_TAIL), engine->ring.tail);
+
+	if (!wait_event_timeout(engine->wait, xgpu_engine_is_done(xgpu, resets),
+				msecs_to_jiffies(xgpu_timeout_ms)))
+		xgpu_reset(xgpu, resets, "a copy does not end");
+	if (le64_to_cpu(READ_ONCE(xgpu_engine_fence(xgpu)->value)) != engine->seq)
+		return -EIO;
+	dma_rmb();
+	status = le32_to_cpu(xgpu_engine_fence(xgpu)->status);
+	if (!status)
+		return 0;
+	dev_err(xgpu_dev(xgpu), "a copy %s video memory failed with status %u\n",
+		direction == DMA_TO_DEVICE ? "to" : "from", status);
+	return -EIO;
+}
+
+static int xgpu_copy(struct device_memory *memory, const struct device_memory_copy *copies,
+		     unsigned int nr, enum dma_data_direction direction)
+{
+	struct xgpu *xgpu = memory->driver_data;
+	unsigned int i, n;
+	int ret = 0;
+
+	mutex_lock(&xgpu->engine.lock);
+	for (i = 0; i < nr && !ret; i += n) {
+		n = min_t(unsigned int, nr - i, XGPU_RING_ENTRIES - 2);
+		ret = xgpu_engine_run(xgpu, copies + i, n, direction);
+	}
+	mutex_unlock(&xgpu->engine.lock);
+	return ret;
+}
+
+const struct device_memory_ops xgpu_memory_ops = {
+	.copy = xgpu_copy,
+};

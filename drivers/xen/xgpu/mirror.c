@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The driver's side of a device mirror: all that a GPU driver has to write. Entries are
+ * table.c's; here are shootdowns, and faults.
+ *
+ * A context stalls at a fault, and has no more than one. Each is served by a work item of its
+ * own, so contexts wait for each other's pages as little as threads do. If the page cannot be
+ * had, the command fails, and its fence says where.
+ */
+#include "xgpu.h"
+
+static struct xgpu_ctx *xgpu_ctx_of(struct device_mirror *mirror)
+{
+	return container_of(mirror, struct xgpu_ctx, mirror);
+}
+
+static int xgpu_mirror_prepare(struct device_mirror *mirror, unsigned long start,
+			       unsigned long end)
+{
+	return xgpu_table_prepare(xgpu_ctx_of(mirror), start);
+}
+
+static void xgpu_mirror_map(struct device_mirror *mirror, const struct device_mirror_run *run)
+{
+	xgpu_table_map(xgpu_ctx_of(mirror), run);
+}
+
+static void xgpu_mirror_clear(struct device_mirror *mirror, unsigned long start, unsigned long end)
+{
+	xgpu_table_clear(xgpu_ctx_of(mirror), start, end);
+}
+
+static void xgpu_mirror_shootdown_start(struct device_mirror *mirror,
+					struct device_mirror_shootdown *shootdown)
+{
+	struct xgpu_ctx *ctx = xgpu_ctx_of(mirror);
+
+	shootdown->cookie = xgpu_shoot_start(ctx->xgpu, ctx->id, shootdown->start,
+					     shootdown->end - 1);
+}
+
+static void xgpu_mirror_shootdown_finish(struct device_mirror *mirror,
+					 struct device_mirror_shootdown *shootdown)
+{
+	struct xgpu_ctx *ctx = xgpu_ctx_of(mirror);
+
+	xgpu_shoot_finish(ctx->xgpu, ctx->id, shootdown->start, shootdown->end - 1,
+			  shootdown->cookie);
+}
+
+const struct device_mirror_ops xgpu_mirror_ops = {
+	.prepare = xgpu_mirror_prepare,
+	.map = xgpu_mirror_map,
+	.clear = xgpu_mirror_clear,
+	.shootdown_start = xgpu_mirror_shootdown_start,
+	.shootdown_finish = xgpu_mirror_shootdown_finish,
+};
+
+/*
+ * Brings what the command will want next, as far as the chunk goes: it says how much it has
+ * before it. Only the page itself decides about the command.
+ */
+static int xgpu_bring(struct xgpu_ctx *ctx, unsigned long addr, unsigned long pages, bool write)
+{
+	unsigned int flags = write ? DEVICE_MIRROR_WRITE : 0;
+	unsigned long end;
+	int ret;
+
+	ret = device_mirror_fault(&ctx->mirror, addr, flags);
+	if (ret)
+		return ret;
+	addr &= PAGE_MASK;
+	end = min(addr + pages * PAGE_SIZE, ALIGN(addr + 1, SZ_2M));
+	if (end > ALIGN(addr + 1, SZ_64K))
+		device_mirror_prefetch(&ctx->mirror, addr, end, flags);
+	return 0;
+}
+
+void xgpu_fault_work(struct work_struct *work)
+{
+	struct xgpu_ctx *ctx = container_of(work, struct xgpu_ctx, fault_work);
+	u32 stall = le32_to_cpu(ctx->fault.stall);
+	u64 va = le64_to_cpu(ctx->fault.va);
+	u16 flags = le16_to_cpu(ctx->fault.flags);
+	int ret = -ENODEV;
+
+	if (!READ_ONCE(ctx->dead))
+		ret = xgpu_bring(ctx, va, le32_to_cpu(ctx->fault.pages),
+				 flags & XGPU_FAULT_WRITE);
+	if (ret)
+		dev_dbg(xgpu_dev(ctx->xgpu), "context %u: %#llx, flags %#x: %d\n", ctx->id, va,
+			flags, ret);
+	/* The next fault may come now, and this work be queued again. */
+	xgpu_answer(ctx->xgpu, ctx->id, stall, !ret);
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A device that does not answer is reset. What is in video memory survives that, so memory
+ * of processes does. Work that was under way is lost, and its fences say so; the contexts live
+ * on, and so does what is mapped for them, because page tables are in the system's memory. All
+ * translations are gone, which is what a shootdown that did not end was to bring about.
+ *
+ * Those who notice at the same time come here at the same time; one of them does it. Whoever
+ * is not the first finds that there has been a reset since it began to wait.
+ */
+#include <linux/moduleparam.h>
+
+#include "xgpu.h"
+
+unsigned int xgpu_timeout_ms = 10000;
+module_param_named(timeout_ms, xgpu_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(timeout_ms, "milliseconds after which a device that does not answer is reset");
+
+/**
+ * xgpu_reset - reset the device, unless somebody just has
+ * @xgpu: the device
+ * @seen: xgpu->resets when the caller began to wait
+ * @why: for the log
+ *
+ * When it returns the device does nothing that it did before.
+ *
+ * Context: may sleep; not under a spinlock of the driver or of a mirror
+ */
+void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why)
+{
+	struct xgpu_ctx *ctx;
+	unsigned long flags;
+	unsigned int i;
+
+	mutex_lock(&xgpu->reset_lock);
+	if (xgpu->resets != seen)
+		goto unlock;
+	dev_err(xgpu_dev(xgpu), "%s: resetting it\n", why);
+	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
+	xgpu_write(xgpu, XGPU_RESET, XGPU_RESET_DEVICE);
+	/* Reading makes sure that it has arrived. */
+	xgpu_read(xgpu, XGPU_STATUS);
+
+	spin_lock_irqsave(&xgpu->lock, flags);
+	for (i = 1; i < XGPU_CONTEXTS; i++) {
+		ctx = xgpu->ctx[i];
+		if (!ctx || READ_ONCE(ctx->dead))
+			continue;
+		xgpu_ctx_lose(ctx, XGPU_FENCE_LOST);
+	}
+	spin_unlock_irqrestore(&xgpu->lock, flags);
+	xgpu->resets++;
+	xgpu_hw_start(xgpu);
+
+	wake_up_all(&xgpu->shoot_wait);
+	wake_up_all(&xgpu->engine.wait);
+unlock:
+	mutex_unlock(&xgpu->reset_lock);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Driver of the xgpu device: what its files share.
+ *
+ *	pci.c		the device comes and goes; interrupts
+ *	hw.c		registers, the queues of faults and shootdowns, the error log
+ *	reset.c		a device that does not answer
+ *	engine.c	context 0: the driver's own copies between video memory and the system's
+ *	table.c		a context's page table
+ *	mirror.c	the driver's side of <linux/device_mirror.h>: table, shootdown, faults
+ *	context.c	contexts of processes: rings, fences, hangs
+ *	file.c		/dev/xgpuN
+ *
+ * Objects
+ *
+ *	struct xgpu is the device. It lives until the driver lets it go and the last file is
+ *	closed (ref). struct xgpu_ctx is an open file. What of it belongs to the hardware
+ *	(ring, table, mirror) goes with the file or with the device, whichever is first; after
+ *	that the file is an empty shell that says ENODEV.
+ *
+ * Locks, outermost first
+ *
+ *	ctx->gone_lock	rw_semaphore: read by every call on the file; written by whoever takes
+ *			the hardware's part away. Who waits under it gives up when ctx->dead.
+ *	engine.lock	mutex: one copy after the other. Taken in CPU faults and reclaim, so
+ *			nothing is allocated under it.
+ *	xgpu->reset_lock mutex: one reset at a time.
+ *	scan_lock	mutex: registers that need several accesses.
+ *	(window lock of the mirror)
+ *	ctx->lock	spinlock: ring and fences of a context.
+ *	xgpu->shoot_lock spinlock: the queue of shootdowns.
+ *	xgpu->lock	spinlock: the array of contexts, and the fault queue; taken by interrupts.
+ *
+ * All spinlocks but shoot_lock are taken by interrupts.
+ */
+#ifndef _XGPU_H
+#define _XGPU_H
+
+#include <linux/completion.h>
+#include <linux/device_mirror.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/kref.h>
+#include <linux/miscdevice.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <uapi/xen/xgpu.h>
+
+#include "xgpu_hw.h"
+
+#define XGPU_FAULT_LOG2_DEFAULT	8
+#define XGPU_SHOOT_LOG2_DEFAULT	10
+#define XGPU_RING_LOG2_DEFAULT	8
+#define XGPU_RING_ENTRIES	BIT(XGPU_RING_LOG2_DEFAULT)
+
+/* A ring of commands in memory, and where their fences go */
+struct xgpu_ring {
+	struct xgpu_cmd *cmds;
+	dma_addr_t cmds_dma;
+	struct xgpu_fence *fences;	/* XGPU_FENCES_KEPT */
+	dma_addr_t fences_dma;
+	u32 tail;
+};
+
+struct xgpu_engine {
+	struct mutex lock;
+	wait_queue_head_t wait;
+	struct xgpu_ring ring;
+	u64 seq;
+};
+
+struct xgpu_table;
+
+struct xgpu {
+	struct kref ref;
+	struct pci_dev *pdev;
+	struct miscdevice misc;
+	char name[16];
+	int number;
+	void __iomem *regs;
+	u64 vram_size;
+	int nr_vectors;
+	bool dead;			/* no contexts any more */
+
+	struct device_memory memory;
+	bool has_memory;
+
+	spinlock_t lock;
+	struct xgpu_ctx *ctx[XGPU_CONTEXTS];
+	struct xgpu_fault *faults;
+	dma_addr_t faults_dma;
+	u32 fault_head;
+	struct workqueue_struct *wq;
+
+	spinlock_t shoot_lock;
+	struct xgpu_shootdown *shoots;
+	dma_addr_t shoots_dma;
+	__le64 *shoot_done;
+	u32 shoot_tail;
+	u64 shoot_seq;
+	u64 shoot_forced;		/* a reset has made these complete */
+	wait_queue_head_t shoot_wait;
+
+	struct mutex reset_lock;
+	unsigned int resets;
+	struct mutex scan_lock;
+	struct work_struct error_work;
+
+	struct xgpu_engine engine;
+};
+
+/* How a fence ended, or where it is */
+struct xgpu_result {
+	u32 status;
+	u32 work;
+	u32 first;			/* index of its first command in the ring */
+	u32 end;			/* ... and after the last */
+	u64 result;
+	u64 fault;
+};
+
+struct xgpu_ctx {
+	struct kref ref;		/* the file, and xgpu_remove() while it looks at it */
+	struct xgpu *xgpu;
+	struct rw_semaphore gone_lock;
+	bool dead;			/* no more work, faults, waiting */
+	bool gone;			/* nothing of the hardware is left */
+	u16 id;
+
+	struct device_mirror mirror;
+	struct xgpu_table *table;
+	struct mutex table_lock;	/* tables are added */
+
+	spinlock_t lock;
+	struct xgpu_ring ring;
+	u64 submitted;
+	u64 completed;
+	struct xgpu_result results[XGPU_FENCES_KEPT];
+	wait_queue_head_t wait;
+
+	struct xgpu_fault fault;	/* at most one at a time: the context is stalled */
+	struct work_struct fault_work;
+	struct delayed_work watchdog;
+	u64 progress;
+};
+
+static inline struct device *xgpu_dev(const struct xgpu *xgpu)
+{
+	return &xgpu->pdev->dev;
+}
+
+static inline u32 xgpu_read(const struct xgpu *xgpu, u32 reg)
+{
+	return readl(xgpu->regs + reg);
+}
+
+static inline u64 xgpu_read64(const struct xgpu *xgpu, u32 reg)
+{
+	return lo_hi_readq(xgpu->regs + reg);
+}
+
+static inline void xgpu_write(struct xgpu *xgpu, u32 reg, u32 value)
+{
+	writel(value, xgpu->regs + reg);
+}
+
+static inline void xgpu_write64(struct xgpu *xgpu, u32 reg, u64 value)
+{
+	lo_hi_writeq(value, xgpu->regs + reg);
+}
+
+/* pci.c */
+void xgpu_get(struct xgpu *xgpu);
+void xgpu_put(struct xgpu *xgpu);
+
+/* hw.c */
+int xgpu_queues_alloc(struct xgpu *xgpu);
+void xgpu_queues_free(struct xgpu *xgpu);
+void xgpu_hw_start(struct xgpu *xgpu);
+void xgpu_hw_stop(struct xgpu *xgpu);
+irqreturn_t xgpu_interrupt(int irq, void *data);
+void xgpu_error_work(struct work_struct *work);
+void xgpu_answer(struct xgpu *xgpu, u16 context, u32 stall, bool replay);
+u64 xgpu_shoot_start(struct xgpu *xgpu, u16 context, u64 first, u64 last);
+void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 seq);
+void xgpu_scan(struct xgpu *xgpu, u16 context, u32 *stale, u32 *cached);
+
+/* reset.c */
+void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why);
+extern unsigned int xgpu_timeout_ms;
+
+/* engine.c */
+int xgpu_engine_init(struct xgpu *xgpu);
+void xgpu_engine_free(struct xgpu *xgpu);
+void xgpu_engine_start(struct xgpu *xgpu);
+extern const struct device_memory_ops xgpu_memory_ops;
+
+/* table.c */
+int xgpu_table_init(struct xgpu_ctx *ctx);
+void xgpu_table_free(struct xgpu_ctx *ctx);
+u64 xgpu_table_root(const struct xgpu_ctx *ctx);
+int xgpu_table_prepare(struct xgpu_ctx *ctx, unsigned long addr);
+void xgpu_table_map(struct xgpu_ctx *ctx, const struct device_mirror_run *run);
+void xgpu_table_clear(struct xgpu_ctx *ctx, unsigned long start, unsigned long end);
+
+/* mirror.c */
+extern const struct device_mirror_ops xgpu_mirror_ops;
+void xgpu_fault_work(struct work_struct *work);
+
+/* context.c */
+int xgpu_ring_alloc(struct xgpu *xgpu, struct xgpu_ring *ring);
+void xgpu_ring_free(struct xgpu *xgpu, struct xgpu_ring *ring);
+void xgpu_ring_push(struct xgpu_ring *ring, const struct xgpu_cmd *cmd);
+void xgpu_ring_push_fence(struct xgpu_ring *ring, u64 seq);
+struct xgpu_ctx *xgpu_ctx_new(struct xgpu *xgpu);
+void xgpu_ctx_put(struct xgpu_ctx *ctx);
+void xgpu_ctx_gone(struct xgpu_ctx *ctx);
+void xgpu_ctx_start(struct xgpu_ctx *ctx);
+void xgpu_ctx_lose(struct xgpu_ctx *ctx, u32 status);
+void xgpu_ctx_harvest(struct xgpu_ctx *ctx);
+int xgpu_ctx_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
+		    bool nonblock, u64 *fence);
+int xgpu_ctx_wait(struct xgpu_ctx *ctx, struct xgpu_wait *wait);
+
+/* file.c */
+extern const struct file_operations xgpu_fops;
+
+#endif
