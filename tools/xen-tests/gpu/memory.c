@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A process's memory that changes while the GPU has it: unmapped, protected, forked, thrown
+ * away, made of huge pages; one thing after the other here, all at once in storm.c.
+ */
+#include "gpu.h"
+
+FIXTURE(memory)
+{
+	int fd;
+	char *mem;
+};
+
+#define SIZE (4 * MIB)
+
+FIXTURE_SETUP(memory)
+{
+	self->fd = gpu_open(_metadata);
+	self->mem = anon_aligned(_metadata, SIZE, false);
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	EXPECT_NOTHING_STALE(self->fd);
+	close(self->fd);
+	munmap(self->mem, SIZE);
+}
+
+TEST_F(memory, unmapped_memory_is_gone)
+{
+	uint64_t sum;
+
+	ASSERT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, SIZE, 1));
+	ASSERT_EQ(0, munmap(self->mem + MIB, MIB));
+	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_sum(self->fd, self->mem + MIB, 8, &sum));
+	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_fill(self->fd, self->mem + 2 * MIB - 8, 8, 2));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, MIB, 2));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem + 2 * MIB, MIB, 2));
+
+	/* Something else in its place is something else for the GPU, too. */
+	ASSERT_NE(MAP_FAILED, mmap(self->mem + MIB, MIB, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd, self->mem + MIB, MIB, &sum));
+	EXPECT_EQ(0, sum);
+}
+
+TEST_F(memory, thrown_away_memory_is_zero)
+{
+	uint64_t sum = 1;
+
+	ASSERT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, SIZE, 1));
+	ASSERT_EQ(0, madvise(self->mem + MIB, MIB, MADV_DONTNEED));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd, self->mem + MIB, MIB, &sum));
+	EXPECT_EQ(0, sum);
+	EXPECT_EQ(0, self->mem[MIB]);
+	EXPECT_EQ(1, *(uint64_t *)(self->mem + 2 * MIB));
+}
+
+/* After fork() parent and child share pages until one writes: the GPU is one who may. */
+TEST_F(memory, fork_does_not_share_what_the_gpu_writes)
+{
+	int go[2], status;
+	char c;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(go));
+	ASSERT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, SIZE, 1));
+	pid = fork();
+	if (!pid) {
+		close(go[1]);
+		if (read(go[0], &c, 1) != 1)
+			_exit(2);
+		_exit(*(uint64_t *)self->mem != 1 || *(uint64_t *)(self->mem + SIZE - 8) != 1);
+	}
+	ASSERT_LT(0, pid);
+	close(go[0]);
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, SIZE, 2));
+	EXPECT_EQ(1, write(go[1], "g", 1));
+	close(go[1]);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status) TH_LOG("the child saw what the GPU wrote for its parent");
+	EXPECT_EQ(2, *(uint64_t *)self->mem);
+}
+
+TEST_F(memory, moved_by_mremap)
+{
+	char *to = anon(_metadata, MIB);
+	uint64_t sum = 0;
+
+	ASSERT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, MIB, 3));
+	to = mremap(self->mem, MIB, MIB, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	ASSERT_NE(MAP_FAILED, to);
+	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_fill(self->fd, self->mem, 8, 4));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd, to, MIB, &sum));
+	EXPECT_EQ(cpu_sum(to, MIB), sum);
+	EXPECT_EQ(3, *(uint64_t *)(to + MIB - 8));
+	munmap(to, MIB);
+}
+
+TEST_F(memory, first_touch_of_a_huge_page_is_one_fault)
+{
+	char *huge = anon_aligned(_metadata, PMD_SIZE, true);
+	struct xgpu_query before = gpu_query(_metadata, self->fd), after;
+
+	ASSERT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, huge, PMD_SIZE, 1));
+	after = gpu_query(_metadata, self->fd);
+	EXPECT_EQ(before.faults + 1, after.faults);
+	EXPECT_EQ(before.mapped_pages + 512, after.mapped_pages);
+	gm_note("2 MiB touched: %llu fault(s), %llu DMA mapping(s)", after.faults - before.faults,
+		after.mapped_runs - before.mapped_runs);
+	/* In a PV domain pages that follow each other often do not in the machine. */
+	if (!gm_self_is_pv())
+		EXPECT_EQ(before.mapped_runs + 1, after.mapped_runs);
+	EXPECT_EQ(0, munmap(huge, PMD_SIZE));
+}
+
+/* Memory that is not there yet comes when the GPU wants it: from swap, from a file. */
+TEST_F(memory, prefetch_saves_faults)
+{
+	struct xgpu_query before, after;
+	uint64_t done = 0;
+
+	EXPECT_EQ(0, gpu_range(self->fd, XGPU_IOCTL_PREFETCH, self->mem, SIZE,
+			       XGPU_PREFETCH_WRITE, &done));
+	EXPECT_EQ(SIZE, done);
+	before = gpu_query(_metadata, self->fd);
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, SIZE, 9));
+	after = gpu_query(_metadata, self->fd);
+	EXPECT_EQ(before.faults, after.faults);
+	EXPECT_EQ(9, *(uint64_t *)(self->mem + SIZE - 8));
+}
+
+TEST_HARNESS_MAIN
