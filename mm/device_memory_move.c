@@ -169,7 +169,8 @@ static void move_alloc(struct memory_move *move, unsigned int i, struct vm_area_
 	struct page *page;
 
 	move->dst[i] = 0;
-	if (!(move->src[i] & MIGRATE_PFN_MIGRATE))
+	/* What is not there at all (no page) need not come back. */
+	if (!(move->src[i] & MIGRATE_PFN_MIGRATE) || !migrate_pfn_to_page(move->src[i]))
 		return;
 	page = vma ? alloc_page_vma(gfp, vma, addr) : alloc_page(gfp);
 	if (!page)

@@ -72,6 +72,24 @@ static void pages_move_there_and_back(struct kunit *test)
 	mt_device_free(device);
 }
 
+/* Some of the chunk's pages have been thrown away meanwhile: they are zero, and not the device's. */
+static void pages_come_back_from_between_holes(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, HT_PMD_PAGES);
+	ht_fill(ctx, 0, HT_PMD_PAGES);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, HT_PMD_PAGES), (long)PMD_SIZE);
+	ht_madvise(ctx, 100, 50, MADV_DONTNEED);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 462ULL * PAGE_SIZE);
+	mt_expect_cpu(ctx, 0, 100);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 120), 0ULL);
+	mt_expect_cpu(ctx, 150, 300);
+	mt_device_free(device);
+}
+
 static void huge_page_moves_in_one_piece(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
@@ -264,6 +282,7 @@ static void two_devices_with_memory(struct kunit *test)
 
 static struct kunit_case device_memory_cases[] = {
 	KUNIT_CASE(pages_move_there_and_back),
+	KUNIT_CASE(pages_come_back_from_between_holes),
 	KUNIT_CASE(huge_page_moves_in_one_piece),
 	KUNIT_CASE(untouched_pages_are_zero),
 	KUNIT_CASE(more_memory_than_the_device_has),
