@@ -38,10 +38,10 @@ char *tree_xl(const char *command);
 /* ---- report.c ---- */
 
 enum verdict {
-	IS_OK,
-	IS_WARNING, /* it works, and somebody should know this */
-	IS_FAILURE, /* a device could not be given to a domain, or not safely */
-	IS_UNSEEN, /* a failure, for all that was seen */
+	OK,
+	WARN, /* it works, and somebody should know this */
+	FAIL, /* a device could not be given to a domain, or not safely */
+	UNSEEN, /* a failure, for all that was seen */
 };
 
 void found(const char *device, const char *check, enum verdict verdict, const char *fmt, ...)

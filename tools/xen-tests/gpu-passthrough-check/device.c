@@ -45,18 +45,17 @@
  */
 bool device_name(const char *text, char *name)
 {
-	unsigned int domain = 0, bus, slot, function;
-	int end = -1;
+	unsigned int domain, bus, slot, function;
+	int end = 0;
 
 	if (strspn(text, "0123456789abcdefABCDEF:.") != strlen(text))
 		return false;
-	if (sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) != 4 || end < 0 || text[end]) {
+	sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end);
+	if (!end) {
 		domain = 0;
-		end = -1;
-		if (sscanf(text, "%2x:%2x.%1x%n", &bus, &slot, &function, &end) != 3 || end < 0 || text[end])
-			return false;
+		sscanf(text, "%2x:%2x.%1x%n", &bus, &slot, &function, &end);
 	}
-	if (slot > 0x1f || function > 7)
+	if (!end || text[end] || slot > 0x1f || function > 7)
 		return false;
 	snprintf(name, TREE_NAME, "%04x:%02x:%02x.%x", domain, bus, slot, function);
 	return true;
@@ -91,24 +90,29 @@ static void look_at_owner(const struct machine *m, const char *name)
 
 	tree_link(driver, sizeof(driver), DEVICE "/driver", name);
 	if (m->role == ROLE_DOMU && !*driver) {
-		found(name, "driver", IS_WARNING, "%04x:%04x: it is here, and has no driver", vendor, device);
+		found(name, "driver", WARN, "%04x:%04x: it is here, and has no driver", vendor,
+		      device);
 		todo("load its driver");
 	} else if (m->role != ROLE_DOM0) {
-		found(name, "driver", IS_OK, "%04x:%04x, driver: %s", vendor, device, *driver ? driver : "none");
+		found(name, "driver", OK, "%04x:%04x, driver: %s", vendor, device,
+		      *driver ? driver : "none");
 	} else if (strcmp(driver, "pciback")) {
-		found(name, "assignable", IS_FAILURE, "%04x:%04x is dom0's%s%s", vendor, device,
+		found(name, "assignable", FAIL, "%04x:%04x is dom0's%s%s", vendor, device,
 		      *driver ? ", driver: " : "", driver);
-		todo("%sxl pci-assignable-add %s    (at each boot, before a driver takes it: xen-pciback.hide=(%s) on dom0's command line, with "
-		     "xen-pciback in the kernel or its initramfs)", m->pciback ? "" : "load xen-pciback, then: ", name, name);
+		todo("%sxl pci-assignable-add %s    (at each boot, before a driver takes it: "
+		     "xen-pciback.hide=(%s) on dom0's command line, with xen-pciback in the kernel "
+		     "or its initramfs)", m->pciback ? "" : "load xen-pciback, then: ", name, name);
 	} else if (m->assignable && !strstr(m->assignable, name)) {
-		found(name, "assignable", IS_WARNING, "%04x:%04x was given to a domain already", vendor, device);
+		found(name, "assignable", WARN, "%04x:%04x was given to a domain already", vendor,
+		      device);
 		todo("which: `xl pci-list DOMAIN`; take it back: xl pci-detach DOMAIN %s", name);
 	} else {
-		found(name, "assignable", IS_OK, "%04x:%04x can be given to a domain", vendor, device);
+		found(name, "assignable", OK, "%04x:%04x can be given to a domain", vendor, device);
 	}
 	if (number(name, "boot_vga") && m->role != ROLE_DOMU) {
-		found(name, "boot-vga", IS_WARNING, "the firmware and the console use it");
-		todo("let the firmware use another display controller, or use a serial console and no framebuffer driver for it");
+		found(name, "boot-vga", WARN, "the firmware and the console use it");
+		todo("let the firmware use another display controller, or use a serial console and "
+		     "no framebuffer driver for it");
 	}
 }
 
@@ -142,7 +146,7 @@ static void look_at_group(const char *name)
 	unsigned int i, n;
 
 	if (!tree_link(group, sizeof(group), DEVICE "/iommu_group", name)) {
-		found(name, "group", IS_FAILURE, "it is behind no IOMMU");
+		found(name, "group", FAIL, "it is behind no IOMMU");
 		todo("another slot; or see \"iommu\" above");
 		return;
 	}
@@ -152,23 +156,27 @@ static void look_at_group(const char *name)
 			add_other(others, sizeof(others), names[i]);
 	tree_list_free(names, n);
 	if (!*others) {
-		found(name, "group", IS_OK, "IOMMU group %s: alone in it", group);
+		found(name, "group", OK, "IOMMU group %s: alone in it", group);
 	} else {
-		found(name, "group", IS_WARNING, "IOMMU group %s, with: %s", group, others);
-		todo("the IOMMU cannot keep them apart: give all of them to the same domain, or put the GPU into another slot");
+		found(name, "group", WARN, "IOMMU group %s, with: %s", group, others);
+		todo("the IOMMU cannot keep them apart: give all of them to the same domain, or "
+		     "put the GPU into another slot");
 	}
 	if (!tree_line(type, sizeof(type), "/sys/kernel/iommu_groups/%s/type", group))
 		return;
 	if (!strcmp(type, "DMA")) {
-		found(name, "iommu-mode", IS_OK, "strict: what is unmapped is refused at once");
+		found(name, "iommu-mode", OK, "strict: what is unmapped is refused at once");
 	} else if (!strcmp(type, "DMA-FQ")) {
-		found(name, "iommu-mode", IS_WARNING, "lazy: memory stays within its reach for up to 10 ms after it was unmapped");
-		todo("without Xen: iommu.strict=1 on the kernel's command line. Xen's IOMMU is always strict with a domain's device");
+		found(name, "iommu-mode", WARN, "lazy: memory stays within its reach for up to 10 "
+		      "ms after it was unmapped");
+		todo("without Xen: iommu.strict=1 on the kernel's command line. Xen's IOMMU is "
+		     "always strict with a domain's device");
 	} else if (!strcmp(type, "identity")) {
-		found(name, "iommu-mode", IS_WARNING, "off for this device: it reaches all memory");
-		todo("without Xen: iommu.passthrough=0 on the kernel's command line, and no iommu=pt");
+		found(name, "iommu-mode", WARN, "off for this device: it reaches all memory");
+		todo("without Xen: iommu.passthrough=0 on the kernel's command line, and no "
+		     "iommu=pt");
 	} else {
-		found(name, "iommu-mode", IS_OK, "%s", type);
+		found(name, "iommu-mode", OK, "%s", type);
 	}
 }
 
@@ -185,11 +193,12 @@ static void look_at_functions(const char *name)
 			add_other(others, sizeof(others), names[i]);
 	tree_list_free(names, n);
 	if (!*others) {
-		found(name, "group", IS_OK, "no other function of this card is in dom0's hands");
+		found(name, "group", OK, "no other function of this card is in dom0's hands");
 		return;
 	}
-	found(name, "group", IS_WARNING, "the same card's other functions are dom0's: %s", others);
-	todo("give them to the same domain: xl pci-assignable-add each, and all of them in pci = [ ]");
+	found(name, "group", WARN, "the same card's other functions are dom0's: %s", others);
+	todo("give them to the same domain: xl pci-assignable-add each, and all of them in pci = [ "
+	     "]");
 }
 
 /* Is another device on the same bus, which a reset of the bus would hit as well? */
@@ -217,8 +226,9 @@ static void look_at_reset(const char *name)
 	const char *first = methods;
 	size_t n;
 
-	if (!tree_line(methods, sizeof(methods), DEVICE "/reset_method", name) && tree_has(DEVICE "/reset", name)) {
-		found(name, "reset", IS_WARNING, "it can be reset, but this kernel does not say how");
+	if (!tree_line(methods, sizeof(methods), DEVICE "/reset_method", name) &&
+	    tree_has(DEVICE "/reset", name)) {
+		found(name, "reset", WARN, "it can be reset, but this kernel does not say how");
 		todo("Linux 5.15 and newer say it");
 		return;
 	}
@@ -226,17 +236,22 @@ static void look_at_reset(const char *name)
 	first += strspn(first, " ");
 	n = strcspn(first, " ");
 	if (!n) {
-		found(name, "reset", IS_FAILURE, "none: its next owner could read what the last one left in it");
-		todo("another slot, below a bridge of its own, may permit a reset of the bus. If you trust all its owners, restart the machine "
-		     "between them");
+		found(name, "reset", FAIL, "none: its next owner could read what the last one left "
+		      "in it");
+		todo("another slot, below a bridge of its own, may permit a reset of the bus. If "
+		     "you trust all its owners, restart the machine between them");
 	} else if (!strncmp(first, "pm ", n + 1) || !strcmp(first, "pm")) {
-		found(name, "reset", IS_WARNING, "pm, by its power state (kernel's order: %s): it may keep the content of its memory", methods);
-		todo("do not give it to domains that must not see each other's data, unless its driver clears the memory");
+		found(name, "reset", WARN, "pm, by its power state (kernel's order: %s): it may "
+		      "keep the content of its memory", methods);
+		todo("do not give it to domains that must not see each other's data, unless its "
+		     "driver clears the memory");
 	} else if (strstr(first, "bus") == first + n - 3 && n >= 3 && !alone_on_bus(name)) {
-		found(name, "reset", IS_WARNING, "%.*s only, and it is not alone on its bus: the kernel refuses, or resets the others, too", (int)n, first);
+		found(name, "reset", WARN, "%.*s only, and it is not alone on its bus: the kernel "
+		      "refuses, or resets the others, too", (int)n, first);
 		todo("give the whole bus to one domain, or put the device into another slot");
 	} else {
-		found(name, "reset", IS_OK, "%.*s%s", (int)n, first, !strncmp(first, "flr", n) ? ", by the function itself" : "");
+		found(name, "reset", OK, "%.*s%s", (int)n, first,
+		      !strncmp(first, "flr", n) ? ", by the function itself" : "");
 	}
 }
 
@@ -258,6 +273,7 @@ static void look_at_bars(const struct machine *m, const char *name)
 	char list[512] = "", size[32], *text = tree_text(DEVICE "/resource", name), *line = text;
 	unsigned int bar, unassigned = 0, shared = 0, bars = 0;
 	uint64_t low = 0, hole;
+	const char *where;
 	size_t used;
 
 	for (bar = 0; line && *line && bar < NR_BARS; bar++) {
@@ -272,8 +288,9 @@ static void look_at_bars(const struct machine *m, const char *name)
 		bars++;
 		print_size(size, sizeof(size), last - first + 1);
 		used = strlen(list);
-		snprintf(list + used, sizeof(list) - used, "%sBAR %u %s %s", used ? ", " : "", bar, size,
-			 !first ? "without an address" : last < GIB4 ? "below 4 GiB" : "above 4 GiB");
+		where = last < GIB4 ? "below 4 GiB" : "above 4 GiB";
+		snprintf(list + used, sizeof(list) - used, "%sBAR %u %s %s", used ? ", " : "",
+			 bar, size, first ? where : "without an address");
 		unassigned += !first;
 		shared += first && (first % PAGE || (last + 1) % PAGE);
 		if (!(flags & RESOURCE_MEM_64))
@@ -281,26 +298,30 @@ static void look_at_bars(const struct machine *m, const char *name)
 	}
 	free(text);
 	if (!bars) {
-		found(name, "bars", IS_UNSEEN, "no memory of the device was seen");
+		found(name, "bars", UNSEEN, "no memory of the device was seen");
 		todo("is it a device that works? lspci -vv -s %s", name);
 		return;
 	}
 	if (unassigned) {
-		found(name, "bars", IS_FAILURE, "%s: no room was found for it", list);
-		todo("turn on \"Above 4G decoding\" in the firmware's setup, or add pci=realloc to the kernel's command line");
+		found(name, "bars", FAIL, "%s: no room was found for it", list);
+		todo("turn on \"Above 4G decoding\" in the firmware's setup, or add pci=realloc to "
+		     "the kernel's command line");
 		return;
 	}
 	if (shared && m->role != ROLE_DOMU) {
-		found(name, "bars", IS_WARNING, "%s: less than a page, whose rest another device may have", list);
+		found(name, "bars", WARN, "%s: less than a page; another device may have the rest",
+		      list);
 		todo("pci=resource_alignment=%s on the kernel's command line", name);
 	} else {
-		found(name, "bars", IS_OK, "%s", list);
+		found(name, "bars", OK, "%s", list);
 	}
 	if (low > HVM_HOLE_FREE && m->role != ROLE_DOMU) {
 		hole = (low + HVM_HOLE + HVM_HOLE - 1) / HVM_HOLE * HVM_HOLE;
 		print_size(size, sizeof(size), low);
-		found(name, "bars", IS_WARNING, "%s that must lie below 4 GiB: more than an HVM domain has room for; no matter for a PV domain", size);
-		todo("mmio_hole = %lu in the configuration of an HVM domain", (unsigned long)((hole > HVM_HOLE_MAX ? HVM_HOLE_MAX : hole) / MIB));
+		found(name, "bars", WARN, "%s that must lie below 4 GiB: more than an HVM domain "
+		      "has room for; no matter for a PV domain", size);
+		todo("mmio_hole = %lu in the configuration of an HVM domain",
+		     (unsigned long)((hole > HVM_HOLE_MAX ? HVM_HOLE_MAX : hole) / MIB));
 	}
 }
 
@@ -310,14 +331,18 @@ static void look_at_interrupts(const char *name)
 	long len = tree_bytes(config, sizeof(config), DEVICE "/config", name);
 	unsigned int at, steps, control, msi = 0, msix = 0;
 
-	if (len < CONFIG_HEADER || (len < CONFIG_SIZE && config[CONFIG_STATUS] & STATUS_CAPABILITIES)) {
-		found(name, "msi", IS_WARNING, "what interrupts it can raise was not seen");
-		todo(*tree_root ? "copy the device's file \"config\" as root: the rest of it is hidden from others" : "run this program as root");
+	if (len < CONFIG_HEADER ||
+	    (len < CONFIG_SIZE && config[CONFIG_STATUS] & STATUS_CAPABILITIES)) {
+		found(name, "msi", WARN, "what interrupts it can raise was not seen");
+		todo("%s", *tree_root ? "copy the device's file \"config\" as root" :
+					"run this program as root");
 		return;
 	}
 	/* A list that is broken may go in a circle. */
 	at = config[CONFIG_STATUS] & STATUS_CAPABILITIES ? config[CONFIG_CAPABILITIES] & ~3U : 0;
-	for (steps = 0; at >= CONFIG_HEADER && at <= CONFIG_SIZE - 4 && steps < CONFIG_SIZE / 4; steps++) {
+	for (steps = 0; steps < CONFIG_SIZE / 4; steps++) {
+		if (at < CONFIG_HEADER || at > CONFIG_SIZE - 4)
+			break;
 		control = config[at + 2] | config[at + 3] << 8;
 		if (config[at] == CAPABILITY_MSI)
 			msi = 1U << (control >> 1 & 7);
@@ -326,12 +351,14 @@ static void look_at_interrupts(const char *name)
 		at = config[at + 1] & ~3U;
 	}
 	if (msix) {
-		found(name, "msi", IS_OK, "MSI-X with %u vectors%s", msix, msi ? ", and MSI" : "");
+		found(name, "msi", OK, "MSI-X with %u vectors%s", msix, msi ? ", and MSI" : "");
 	} else if (msi) {
-		found(name, "msi", IS_OK, "MSI with %u vector%s", msi, msi == 1 ? "" : "s");
+		found(name, "msi", OK, "MSI with %u vector%s", msi, msi == 1 ? "" : "s");
 	} else {
-		found(name, "msi", IS_WARNING, "neither MSI nor MSI-X: its interrupt line may be shared with dom0's devices");
-		todo("`grep . /proc/interrupts` shows who shares it; keep such a device with the GPU, or unused");
+		found(name, "msi", WARN, "neither MSI nor MSI-X: its interrupt line may be shared "
+		      "with dom0's devices");
+		todo("`grep . /proc/interrupts` shows who shares it; keep such a device with the "
+		     "GPU, or unused");
 	}
 }
 
@@ -343,12 +370,12 @@ static void look_at_interrupts(const char *name)
 void device_look(const struct machine *m, const char *name)
 {
 	if (!tree_has(DEVICE, name)) {
-		found(name, "present", IS_FAILURE, "there is no such device");
+		found(name, "present", FAIL, "there is no such device");
 		todo("`lspci -D` lists all of them");
 		return;
 	}
 	if (base_class(name) == CLASS_BRIDGE) {
-		found(name, "present", IS_FAILURE, "this is a bridge, which cannot be given to a domain");
+		found(name, "present", FAIL, "this is a bridge, which cannot be given to a domain");
 		todo("name what is behind it");
 		return;
 	}

@@ -98,14 +98,15 @@ static const char *technique(const struct machine *m)
 /* dom0's kernel sees the tables of an Intel IOMMU under the name that Xen gave them. */
 static bool firmware_has_iommu(void)
 {
-	return tree_has("/sys/firmware/acpi/tables/DMAR") || tree_has("/sys/firmware/acpi/tables/XMAR") ||
+	return tree_has("/sys/firmware/acpi/tables/DMAR") ||
+	       tree_has("/sys/firmware/acpi/tables/XMAR") ||
 	       tree_has("/sys/firmware/acpi/tables/IVRS");
 }
 
 static void todo_firmware(const struct machine *m)
 {
-	todo("the firmware offers none: turn on %s in the firmware's setup; a virtual machine has to be given one "
-	     "(QEMU: -device intel-iommu)", technique(m));
+	todo("the firmware offers none: turn on %s in the firmware's setup; a virtual machine has "
+	     "to be given one (QEMU: -device intel-iommu)", technique(m));
 }
 
 static void look_at_xen(struct machine *m)
@@ -116,9 +117,10 @@ static void look_at_xen(struct machine *m)
 	tree_line(type, sizeof(type), "/sys/hypervisor/type");
 	if (strcmp(type, "xen")) {
 		m->role = ROLE_BARE;
-		found(NULL, "xen", IS_FAILURE, "Linux %s runs without Xen", m->release);
-		todo("install xen-system-amd64 (Debian; other distributions: xen) and boot the entry \"with Xen hypervisor\". What "
-		     "follows is what Linux makes of this machine");
+		found(NULL, "xen", FAIL, "Linux %s runs without Xen", m->release);
+		todo("install xen-system-amd64 (Debian; other distributions: xen) and boot the "
+		     "entry \"with Xen hypervisor\". What follows is what Linux makes of this "
+		     "machine");
 		return;
 	}
 	tree_line(guest, sizeof(guest), "/sys/hypervisor/guest_type");
@@ -130,21 +132,25 @@ static void look_at_xen(struct machine *m)
 		bits = strtoull(features, NULL, 16);
 	m->role = bits & 1UL << FEATURE_DOM0 ? ROLE_DOM0 : ROLE_DOMU;
 	if (m->role == ROLE_DOM0 && !strcmp(guest, "PVH")) {
-		found(NULL, "xen", IS_WARNING, "PVH dom0 on Xen %s.%s%s, Linux %s", major, minor, extra, m->release);
-		todo("giving devices away from a PVH dom0 is not in every Xen: boot dom0 as PV (no dom0=pvh on Xen's command line)");
+		found(NULL, "xen", WARN, "PVH dom0 on Xen %s.%s%s, Linux %s", major, minor, extra,
+		      m->release);
+		todo("giving devices away from a PVH dom0 is not in every Xen: boot dom0 as PV (no "
+		     "dom0=pvh on Xen's command line)");
 		return;
 	}
 	if (m->role == ROLE_DOM0) {
-		found(NULL, "xen", IS_OK, "%s dom0 on Xen %s.%s%s, Linux %s", guest, major, minor, extra, m->release);
+		found(NULL, "xen", OK, "%s dom0 on Xen %s.%s%s, Linux %s", guest, major, minor,
+		      extra, m->release);
 		return;
 	}
 	if (!strcmp(guest, "PVH")) {
-		found(NULL, "xen", IS_FAILURE, "PVH domain on Xen %s.%s%s: it cannot have PCI devices", major, minor, extra);
+		found(NULL, "xen", FAIL, "PVH domain on Xen %s.%s%s: it cannot have PCI devices",
+		      major, minor, extra);
 		todo("type = \"pv\" or \"hvm\" in the domain's configuration");
 		return;
 	}
-	found(NULL, "xen", IS_OK, "%s domain on Xen %s.%s%s, Linux %s: it can only get devices, and this is about those that it has",
-	      guest, major, minor, extra, m->release);
+	found(NULL, "xen", OK, "%s domain on Xen %s.%s%s, Linux %s: it can only get devices, and "
+	      "this is about those that it has", guest, major, minor, extra, m->release);
 	todo("IOMMU, reset and the like are dom0's: run this program there as well");
 }
 
@@ -156,24 +162,24 @@ static void look_at_iommu_of_xen(const struct machine *m)
 	bool pv, hvm;
 
 	if (!caps) {
-		found(NULL, "iommu", IS_UNSEEN, "whether Xen uses an IOMMU: `xl info` does not say");
+		found(NULL, "iommu", UNSEEN, "whether Xen uses an IOMMU: `xl info` does not say");
 		todo("%s", xl_hint());
 		return;
 	}
 	pv = has_word(caps, "pv_directio");
 	hvm = has_word(caps, "hvm_directio");
 	if (pv || hvm) {
-		found(NULL, "iommu", IS_OK, "Xen uses it, and can give devices to %s",
-		      pv && hvm ? "PV and HVM domains" : pv ? "PV domains only" : "HVM domains only");
+		found(NULL, "iommu", OK, "Xen uses it, and can give devices to %s",
+		      !pv ? "HVM domains only" : !hvm ? "PV domains only" : "PV and HVM domains");
 		return;
 	}
 	option(xen_cmdline, "iommu", iommu, sizeof(iommu));
-	found(NULL, "iommu", IS_FAILURE, "Xen uses none: xl refuses to give any device away");
+	found(NULL, "iommu", FAIL, "Xen uses none: xl refuses to give any device away");
 	if (is_off(iommu))
 		todo("Xen's command line has iommu=%s: take it off, and boot again", iommu);
 	else if (firmware_has_iommu())
-		todo("the firmware offers one: add iommu=force,verbose to Xen's command line, boot again, and see what `xl dmesg | grep "
-		     "-i -e virtuali -e vt-d -e amd-vi` says");
+		todo("the firmware offers one: add iommu=force,verbose to Xen's command line, boot "
+		     "again, and see what `xl dmesg | grep -i -e virtuali -e vt-d -e amd-vi` says");
 	else
 		todo_firmware(m);
 }
@@ -189,34 +195,43 @@ static void look_at_dom0_mode(const struct machine *m)
 	char words[128], mode[16];
 
 	option(xen_cmdline, "dom0-iommu", words, sizeof(words));
+	/* look_at_iommu_of_xen() has said that root could see it. */
+	if (!said && !m->info)
+		return;
 	if (said)
 		snprintf(mode, sizeof(mode), "%.*s", (int)strcspn(said + 11, " \r\n"), said + 11);
-	else if (!m->info)
-		return; /* look_at_iommu_of_xen() has said it */
+	/* Too long ago for Xen's log */
+	else if (has_word(words, "strict"))
+		strcpy(mode, "Strict");
+	else if (has_word(words, "passthrough"))
+		strcpy(mode, "Passthrough");
 	else
-		/* Too long ago for Xen's log */
-		snprintf(mode, sizeof(mode), "%s", has_word(words, "strict") ? "Strict" :
-			 has_word(words, "passthrough") ? "Passthrough" : "Relaxed");
+		strcpy(mode, "Relaxed");
 	if (!strcasecmp(mode, "strict")) {
-		found(NULL, "dom0-iommu", IS_OK, "strict: dom0's own devices reach dom0's memory only");
+		found(NULL, "dom0-iommu", OK, "strict: dom0's own devices reach dom0's memory");
 		return;
 	}
-	found(NULL, "dom0-iommu", IS_WARNING, "%c%s: a domain's device is kept within the domain's memory, but dom0's own devices reach %s",
-	      mode[0] | 0x20, mode + 1, !strcasecmp(mode, "passthrough") ? "all memory" : "all memory but Xen's");
+	found(NULL, "dom0-iommu", WARN, "%c%s: a domain's device is kept within the domain's "
+	      "memory, but dom0's own devices reach %s", mode[0] | 0x20, mode + 1,
+	      !strcasecmp(mode, "passthrough") ? "all memory" : "all memory but Xen's");
 	todo("for a GPU that works in dom0, add dom0-iommu=strict to Xen's command line");
 }
 
 static void look_at_intremap_of_xen(const struct machine *m)
 {
 	if (m->dmesg && strstr(m->dmesg, "Interrupt remapping enabled")) {
-		found(NULL, "intremap", IS_OK, "interrupts are remapped");
+		found(NULL, "intremap", OK, "interrupts are remapped");
 	} else if (m->dmesg && strstr(m->dmesg, "Interrupt remapping disabled")) {
-		found(NULL, "intremap", IS_WARNING, "interrupts are not remapped: a domain that is not trusted could have its device raise any");
-		todo("take iommu=no-intremap off Xen's command line; if it is not there, update the firmware, or turn on x2APIC in its setup");
+		found(NULL, "intremap", WARN, "interrupts are not remapped: a domain that is not "
+		      "trusted could have its device raise any");
+		todo("take iommu=no-intremap off Xen's command line; if it is not there, update "
+		     "the firmware, or turn on x2APIC in its setup");
 	} else {
-		found(NULL, "intremap", IS_WARNING, "whether interrupts are remapped was not seen");
-		todo("%s", m->dmesg ? "it is no longer in `xl dmesg`: look right after boot, or add conring_size=1M to Xen's command line" :
-		     xl_hint());
+		found(NULL, "intremap", WARN, "whether interrupts are remapped was not seen");
+		todo("%s",
+		     m->dmesg ? "it is no longer in `xl dmesg`: look right after boot, or add "
+				"conring_size=1M to Xen's command line" :
+				xl_hint());
 	}
 }
 
@@ -229,14 +244,16 @@ static void look_at_iommu_of_linux(struct machine *m)
 
 	m->iommu = nr_groups;
 	if (nr_groups) {
-		found(NULL, "iommu", IS_OK, "Linux uses it%s%s%s: %u groups of devices", nr_units ? " (" : "",
-		      nr_units ? units[0] : "", nr_units ? ")" : "", nr_groups);
+		found(NULL, "iommu", OK, "Linux uses it%s%s%s: %u groups of devices",
+		      nr_units ? " (" : "", nr_units ? units[0] : "", nr_units ? ")" : "",
+		      nr_groups);
 	} else {
-		found(NULL, "iommu", IS_FAILURE, "there is none, or Linux does not use it");
+		found(NULL, "iommu", FAIL, "there is none, or Linux does not use it");
 		if (!firmware_has_iommu())
 			todo_firmware(m);
 		else
-			todo("the firmware offers one, so Xen would use it. For Linux: %s on the kernel's command line (and no iommu=off)",
+			todo("the firmware offers one, so Xen would use it. For Linux: %s on the "
+			     "kernel's command line (and no iommu=off)",
 			     m->amd ? "amd_iommu=on" : "intel_iommu=on");
 	}
 	tree_list_free(units, nr_units);
@@ -245,10 +262,12 @@ static void look_at_iommu_of_linux(struct machine *m)
 		return;
 	interrupts = tree_text("/proc/interrupts");
 	if (interrupts && strstr(interrupts, " IR-")) {
-		found(NULL, "intremap", IS_OK, "interrupts are remapped");
+		found(NULL, "intremap", OK, "interrupts are remapped");
 	} else {
-		found(NULL, "intremap", IS_WARNING, "interrupts are not remapped: a domain that is not trusted could have its device raise any");
-		todo("take intremap=off off the kernel's command line; if it is not there, update the firmware, or turn on x2APIC in its setup");
+		found(NULL, "intremap", WARN, "interrupts are not remapped: a domain that is not "
+		      "trusted could have its device raise any");
+		todo("take intremap=off off the kernel's command line; if it is not there, update "
+		     "the firmware, or turn on x2APIC in its setup");
 	}
 	free(interrupts);
 }
@@ -273,29 +292,37 @@ static void look_at_pciback(struct machine *m)
 {
 	m->pciback = tree_has("/sys/bus/pci/drivers/pciback");
 	if (m->pciback) {
-		found(NULL, "xen-pciback", IS_OK, "is there to hold the devices that dom0 gives away");
+		found(NULL, "xen-pciback", OK, "is there to hold the devices that dom0 gives away");
 		return;
 	}
-	found(NULL, "xen-pciback", IS_FAILURE, "the driver that holds the devices which dom0 gives away is not loaded");
+	found(NULL, "xen-pciback", FAIL, "the driver that holds the devices which dom0 gives away "
+	      "is not loaded");
 	if (m->config && kernel_option(m, "XEN_PCIDEV_BACKEND") == 'n')
 		todo("this kernel does not have it: build one with CONFIG_XEN_PCIDEV_BACKEND=m");
 	else
-		todo("modprobe xen-pciback passthrough=1    (at each boot: \"xen-pciback\" in a file of /etc/modules-load.d, the option in one "
-		     "of /etc/modprobe.d)");
+		todo("modprobe xen-pciback passthrough=1    (at each boot: \"xen-pciback\" in a "
+		     "file of /etc/modules-load.d, the option in one of /etc/modprobe.d)");
 }
 
 /* What of the kernel is missed by whom; dom0's own half is seen as driver, xen-pciback */
 static const struct {
 	const char *name, *why;
-	enum verdict bare, dom0, domu;
+	enum verdict missing[3]; /* ROLE_BARE, ROLE_DOM0, ROLE_DOMU */
 } wanted[] = {
-	{ "XEN_PCIDEV_BACKEND", "dom0 gives devices away with it", IS_FAILURE, IS_OK, IS_OK },
-	{ "XEN_PCIDEV_FRONTEND", "a PV domain gets devices with it", IS_WARNING, IS_WARNING, IS_FAILURE },
-	{ "SWIOTLB_XEN", "in a PV domain a device finds memory with it", IS_WARNING, IS_WARNING, IS_FAILURE },
-	{ "PCI_MSI", "interrupts that no other device shares", IS_WARNING, IS_WARNING, IS_WARNING },
-	{ "HMM_MIRROR", "a GPU works on the memory of processes with it", IS_WARNING, IS_WARNING, IS_WARNING },
-	{ "DEVICE_PRIVATE", "memory of processes moves into a GPU's with it", IS_WARNING, IS_WARNING, IS_WARNING },
-	{ "DEVICE_MIRROR", "grantmirror's own, the same for granted memory, too", IS_WARNING, IS_WARNING, IS_WARNING },
+	{ "XEN_PCIDEV_BACKEND", "dom0 gives devices away with it",
+	  { FAIL, OK, OK } },
+	{ "XEN_PCIDEV_FRONTEND", "a PV domain gets devices with it",
+	  { WARN, WARN, FAIL } },
+	{ "SWIOTLB_XEN", "in a PV domain a device finds memory with it",
+	  { WARN, WARN, FAIL } },
+	{ "PCI_MSI", "interrupts that no other device shares",
+	  { WARN, WARN, WARN } },
+	{ "HMM_MIRROR", "a GPU works on the memory of processes with it",
+	  { WARN, WARN, WARN } },
+	{ "DEVICE_PRIVATE", "memory of processes moves into a GPU's with it",
+	  { WARN, WARN, WARN } },
+	{ "DEVICE_MIRROR", "grantmirror's own, the same for granted memory, too",
+	  { WARN, WARN, WARN } },
 };
 
 static void look_at_kernel(const struct machine *m)
@@ -305,26 +332,28 @@ static void look_at_kernel(const struct machine *m)
 	size_t i, used = 0;
 
 	if (!m->config) {
-		found(NULL, "kernel", IS_WARNING, "its options were not seen");
+		found(NULL, "kernel", WARN, "its options were not seen");
 		todo("modprobe configs, or have /boot/config-%s", m->release);
 		return;
 	}
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		verdict = m->role == ROLE_DOM0 ? wanted[i].dom0 : m->role == ROLE_DOMU ? wanted[i].domu : wanted[i].bare;
+		verdict = wanted[i].missing[m->role];
 		value = kernel_option(m, wanted[i].name);
 		if (value != 'n') {
-			used += snprintf(there + used, sizeof(there) - used, " %s=%c", wanted[i].name, value);
+			used += snprintf(there + used, sizeof(there) - used, " %s=%c",
+					 wanted[i].name, value);
 			continue;
 		}
 		/* Somebody else's business */
-		if (verdict == IS_OK)
+		if (verdict == OK)
 			continue;
-		found(NULL, "kernel", verdict, "CONFIG_%s is not set: %s", wanted[i].name, wanted[i].why);
-		todo("build a kernel with it%s", verdict == IS_WARNING && m->role != ROLE_DOMU ?
+		found(NULL, "kernel", verdict, "CONFIG_%s is not set: %s", wanted[i].name,
+		      wanted[i].why);
+		todo("build a kernel with it%s", verdict == WARN && m->role != ROLE_DOMU ?
 		     ", for the domain that gets the GPU" : "");
 	}
 	if (used)
-		found(NULL, "kernel", IS_OK, "has%s", there);
+		found(NULL, "kernel", OK, "has%s", there);
 }
 
 /**

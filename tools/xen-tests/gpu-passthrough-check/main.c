@@ -19,7 +19,7 @@ enum { EXIT_USAGE = 2 };
 
 static void help(void)
 {
-	puts("Is this machine ready to give a GPU to a Xen domain, and if not, what has to be done?\n"
+	puts("Is this machine ready to give a GPU to a Xen domain? If not, what has to be done?\n"
 	     "\n"
 	     "  " ME "                 all GPUs: display controllers and accelerators\n"
 	     "  " ME " 01:00.0         this device, whatever it is\n"
@@ -61,11 +61,13 @@ static void look_at_all(const struct machine *m)
 	tree_list_free(names, n);
 	if (looked)
 		return;
-	found(NULL, "devices", IS_FAILURE, "no display controller (PCI class 03) and no accelerator (12) is here");
+	found(NULL, "devices", FAIL, "no display controller (PCI class 03) and no accelerator (12) "
+	      "is here");
 	if (m->role == ROLE_DOMU)
-		todo("in dom0: xl pci-attach DOMAIN BDF, or pci = [ \"BDF\" ] in the domain's configuration");
+		todo("in dom0: xl pci-attach DOMAIN BDF, or pci = [ \"BDF\" ] in the domain's "
+		     "configuration");
 	else
-		todo("name another device that is to be given away: " ME " BDF (as lspci prints it)");
+		todo("name another device that is to be given away: " ME " BDF (lspci lists them)");
 }
 
 int main(int argc, char **argv)
@@ -104,7 +106,8 @@ int main(int argc, char **argv)
 	}
 	for (i = optind; i < argc; i++) {
 		if (!device_name(argv[i], name)) {
-			fprintf(stderr, ME ": %s is no PCI device: 01:00.0 or 0000:01:00.0 would be\n", argv[i]);
+			fprintf(stderr, ME ": %s is no PCI device's name; 01:00.0 would be\n",
+				argv[i]);
 			return EXIT_USAGE;
 		}
 	}

@@ -22,7 +22,7 @@ struct finding {
 
 static struct finding *findings;
 static unsigned int nr;
-static unsigned int count[IS_UNSEEN + 1];
+static unsigned int count[UNSEEN + 1];
 
 static const char *const label[] = { "OK", "WARN", "FAIL", "?" };
 static const char *const json_label[] = { "ok", "warning", "failure", "unseen" };
@@ -73,7 +73,7 @@ void todo(const char *fmt, ...)
 
 static bool ready(void)
 {
-	return !count[IS_FAILURE] && !count[IS_UNSEEN];
+	return !count[FAIL] && !count[UNSEEN];
 }
 
 static void release(void)
@@ -140,10 +140,10 @@ int report_text(void)
 		}
 	}
 	if (is_ready)
-		printf("\nReady: %s.\n", several(count[IS_WARNING], "warning"));
+		printf("\nReady: %s.\n", several(count[WARN], "warning"));
 	else
-		printf("\nNot ready: %s, %s, %s not seen.\n", several(count[IS_FAILURE], "failure"),
-		       several(count[IS_WARNING], "warning"), several(count[IS_UNSEEN], "thing"));
+		printf("\nNot ready: %s, %s, %s not seen.\n", several(count[FAIL], "failure"),
+		       several(count[WARN], "warning"), several(count[UNSEEN], "thing"));
 	release();
 	return is_ready ? 0 : 1;
 }
@@ -178,7 +178,7 @@ int report_json(void)
 	unsigned int i;
 
 	printf("{\n  \"ready\": %s,\n  \"failures\": %u,\n  \"warnings\": %u,\n  \"unseen\": %u,\n",
-	       is_ready ? "true" : "false", count[IS_FAILURE], count[IS_WARNING], count[IS_UNSEEN]);
+	       is_ready ? "true" : "false", count[FAIL], count[WARN], count[UNSEEN]);
 	printf("  \"findings\": [");
 	for (i = 0; i < nr; i++) {
 		printf("%s\n    { \"device\": ", i ? "," : "");

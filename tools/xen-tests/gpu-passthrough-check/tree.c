@@ -174,7 +174,9 @@ unsigned int tree_list(char ***names, const char *fmt, ...)
 
 	*names = n > 0 ? calloc(n, sizeof(**names)) : NULL;
 	for (i = 0; i < n; i++) {
-		if (*names && ((*names)[used] = strdup(d[i]->d_name)))
+		if (*names)
+			(*names)[used] = strdup(d[i]->d_name);
+		if (*names && (*names)[used])
 			used++;
 		free(d[i]);
 	}

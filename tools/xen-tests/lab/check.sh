@@ -32,7 +32,7 @@ mapfile -t format_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/
 	grep -v '^include/trace/')
 mapfile -t scripts < <(for f in "${files[@]}"; do
 	if head -n 1 "$f" | grep -qE '^#!.*(sh|bash)( |$)'; then echo "$f"; fi
-	done; matching '^tools/xen-tests/lab/.*\.sh$')
+	done; matching '^tools/xen-tests/(lab|gpu-passthrough-check)/.*\.sh$')
 mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | sort -u)
 
 c_spdx()
