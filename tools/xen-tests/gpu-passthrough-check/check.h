@@ -78,6 +78,7 @@ const char *xl_hint(void);
 
 bool device_name(const char *text, char *name);
 bool device_is_candidate(const char *name);
+bool device_is_consoles(const char *name);
 void device_look(const struct machine *m, const char *name);
 
 #endif

@@ -83,6 +83,12 @@ bool device_is_candidate(const char *name)
 	return class == CLASS_DISPLAY || class == CLASS_ACCELERATOR;
 }
 
+/* What shows the firmware's messages, and the text console where there is one */
+bool device_is_consoles(const char *name)
+{
+	return number(name, "boot_vga");
+}
+
 static void look_at_owner(const struct machine *m, const char *name)
 {
 	unsigned int vendor = number(name, "vendor"), device = number(name, "device");
@@ -101,7 +107,8 @@ static void look_at_owner(const struct machine *m, const char *name)
 		      *driver ? ", driver: " : "", driver);
 		todo("%sxl pci-assignable-add %s    (at each boot, before a driver takes it: "
 		     "xen-pciback.hide=(%s) on dom0's command line, with xen-pciback in the kernel "
-		     "or its initramfs)", m->pciback ? "" : "load xen-pciback, then: ", name, name);
+		     "or its initramfs)",
+		     m->pciback ? "" : "load xen-pciback, then: ", name, name);
 	} else if (m->assignable && !strstr(m->assignable, name)) {
 		found(name, "assignable", WARN, "%04x:%04x was given to a domain already", vendor,
 		      device);
@@ -109,7 +116,7 @@ static void look_at_owner(const struct machine *m, const char *name)
 	} else {
 		found(name, "assignable", OK, "%04x:%04x can be given to a domain", vendor, device);
 	}
-	if (number(name, "boot_vga") && m->role != ROLE_DOMU) {
+	if (device_is_consoles(name) && m->role != ROLE_DOMU) {
 		found(name, "boot-vga", WARN, "the firmware and the console use it");
 		todo("let the firmware use another display controller, or use a serial console and "
 		     "no framebuffer driver for it");
@@ -167,8 +174,8 @@ static void look_at_group(const char *name)
 	if (!strcmp(type, "DMA")) {
 		found(name, "iommu-mode", OK, "strict: what is unmapped is refused at once");
 	} else if (!strcmp(type, "DMA-FQ")) {
-		found(name, "iommu-mode", WARN, "lazy: memory stays within its reach for up to 10 "
-		      "ms after it was unmapped");
+		found(name, "iommu-mode", WARN,
+		      "lazy: memory stays within its reach for up to 10 ms after it was unmapped");
 		todo("without Xen: iommu.strict=1 on the kernel's command line. Xen's IOMMU is "
 		     "always strict with a domain's device");
 	} else if (!strcmp(type, "identity")) {
@@ -236,18 +243,22 @@ static void look_at_reset(const char *name)
 	first += strspn(first, " ");
 	n = strcspn(first, " ");
 	if (!n) {
-		found(name, "reset", FAIL, "none: its next owner could read what the last one left "
-		      "in it");
+		found(name, "reset", FAIL,
+		      "none: its next owner could read what the last one left in it");
 		todo("another slot, below a bridge of its own, may permit a reset of the bus. If "
 		     "you trust all its owners, restart the machine between them");
 	} else if (!strncmp(first, "pm ", n + 1) || !strcmp(first, "pm")) {
-		found(name, "reset", WARN, "pm, by its power state (kernel's order: %s): it may "
-		      "keep the content of its memory", methods);
+		found(name, "reset", WARN,
+		      "pm, by its power state (kernel's order: %s): it may keep the content of its "
+		      "memory",
+		      methods);
 		todo("do not give it to domains that must not see each other's data, unless its "
 		     "driver clears the memory");
 	} else if (strstr(first, "bus") == first + n - 3 && n >= 3 && !alone_on_bus(name)) {
-		found(name, "reset", WARN, "%.*s only, and it is not alone on its bus: the kernel "
-		      "refuses, or resets the others, too", (int)n, first);
+		found(name, "reset", WARN,
+		      "%.*s only, and it is not alone on its bus: the kernel refuses, or resets "
+		      "the others, too",
+		      (int)n, first);
 		todo("give the whole bus to one domain, or put the device into another slot");
 	} else {
 		found(name, "reset", OK, "%.*s%s", (int)n, first,
@@ -318,8 +329,10 @@ static void look_at_bars(const struct machine *m, const char *name)
 	if (low > HVM_HOLE_FREE && m->role != ROLE_DOMU) {
 		hole = (low + HVM_HOLE + HVM_HOLE - 1) / HVM_HOLE * HVM_HOLE;
 		print_size(size, sizeof(size), low);
-		found(name, "bars", WARN, "%s that must lie below 4 GiB: more than an HVM domain "
-		      "has room for; no matter for a PV domain", size);
+		found(name, "bars", WARN,
+		      "%s that must lie below 4 GiB: more than an HVM domain has room for; no "
+		      "matter for a PV domain",
+		      size);
 		todo("mmio_hole = %lu in the configuration of an HVM domain",
 		     (unsigned long)((hole > HVM_HOLE_MAX ? HVM_HOLE_MAX : hole) / MIB));
 	}
@@ -355,8 +368,8 @@ static void look_at_interrupts(const char *name)
 	} else if (msi) {
 		found(name, "msi", OK, "MSI with %u vector%s", msi, msi == 1 ? "" : "s");
 	} else {
-		found(name, "msi", WARN, "neither MSI nor MSI-X: its interrupt line may be shared "
-		      "with dom0's devices");
+		found(name, "msi", WARN,
+		      "neither MSI nor MSI-X: its interrupt line may be one of dom0's, too");
 		todo("`grep . /proc/interrupts` shows who shares it; keep such a device with the "
 		     "GPU, or unused");
 	}

@@ -92,7 +92,9 @@ static bool is_off(const char *words)
 /* How the firmware would have to be told, by the processor's maker */
 static const char *technique(const struct machine *m)
 {
-	return m->intel ? "VT-d" : m->amd ? "AMD-Vi (IOMMU)" : "VT-d (Intel) or AMD-Vi (IOMMU)";
+	if (m->intel)
+		return "VT-d";
+	return m->amd ? "AMD-Vi (IOMMU)" : "VT-d (Intel) or AMD-Vi (IOMMU)";
 }
 
 /* dom0's kernel sees the tables of an Intel IOMMU under the name that Xen gave them. */
@@ -106,7 +108,8 @@ static bool firmware_has_iommu(void)
 static void todo_firmware(const struct machine *m)
 {
 	todo("the firmware offers none: turn on %s in the firmware's setup; a virtual machine has "
-	     "to be given one (QEMU: -device intel-iommu)", technique(m));
+	     "to be given one (QEMU: -device intel-iommu)",
+	     technique(m));
 }
 
 static void look_at_xen(struct machine *m)
@@ -149,8 +152,10 @@ static void look_at_xen(struct machine *m)
 		todo("type = \"pv\" or \"hvm\" in the domain's configuration");
 		return;
 	}
-	found(NULL, "xen", OK, "%s domain on Xen %s.%s%s, Linux %s: it can only get devices, and "
-	      "this is about those that it has", guest, major, minor, extra, m->release);
+	found(NULL, "xen", OK,
+	      "%s domain on Xen %s.%s%s, Linux %s: it can only get devices, and this is about "
+	      "those that it has",
+	      guest, major, minor, extra, m->release);
 	todo("IOMMU, reset and the like are dom0's: run this program there as well");
 }
 
@@ -159,6 +164,7 @@ static void look_at_iommu_of_xen(const struct machine *m)
 	const char *caps = info_field(m->info, "virt_caps");
 	const char *xen_cmdline = info_field(m->info, "xen_commandline");
 	char iommu[128];
+	const char *kinds = "PV and HVM domains";
 	bool pv, hvm;
 
 	if (!caps) {
@@ -168,9 +174,10 @@ static void look_at_iommu_of_xen(const struct machine *m)
 	}
 	pv = has_word(caps, "pv_directio");
 	hvm = has_word(caps, "hvm_directio");
+	if (!pv || !hvm)
+		kinds = pv ? "PV domains only" : "HVM domains only";
 	if (pv || hvm) {
-		found(NULL, "iommu", OK, "Xen uses it, and can give devices to %s",
-		      !pv ? "HVM domains only" : !hvm ? "PV domains only" : "PV and HVM domains");
+		found(NULL, "iommu", OK, "Xen uses it, and can give devices to %s", kinds);
 		return;
 	}
 	option(xen_cmdline, "iommu", iommu, sizeof(iommu));
@@ -211,8 +218,10 @@ static void look_at_dom0_mode(const struct machine *m)
 		found(NULL, "dom0-iommu", OK, "strict: dom0's own devices reach dom0's memory");
 		return;
 	}
-	found(NULL, "dom0-iommu", WARN, "%c%s: a domain's device is kept within the domain's "
-	      "memory, but dom0's own devices reach %s", mode[0] | 0x20, mode + 1,
+	found(NULL, "dom0-iommu", WARN,
+	      "%c%s: a domain's device is kept within the domain's memory, but dom0's own devices "
+	      "reach %s",
+	      mode[0] | 0x20, mode + 1,
 	      !strcasecmp(mode, "passthrough") ? "all memory" : "all memory but Xen's");
 	todo("for a GPU that works in dom0, add dom0-iommu=strict to Xen's command line");
 }
@@ -222,17 +231,35 @@ static void look_at_intremap_of_xen(const struct machine *m)
 	if (m->dmesg && strstr(m->dmesg, "Interrupt remapping enabled")) {
 		found(NULL, "intremap", OK, "interrupts are remapped");
 	} else if (m->dmesg && strstr(m->dmesg, "Interrupt remapping disabled")) {
-		found(NULL, "intremap", WARN, "interrupts are not remapped: a domain that is not "
-		      "trusted could have its device raise any");
+		found(NULL, "intremap", WARN,
+		      "interrupts are not remapped: a domain that is not trusted could have its "
+		      "device raise any");
 		todo("take iommu=no-intremap off Xen's command line; if it is not there, update "
 		     "the firmware, or turn on x2APIC in its setup");
 	} else {
 		found(NULL, "intremap", WARN, "whether interrupts are remapped was not seen");
-		todo("%s",
-		     m->dmesg ? "it is no longer in `xl dmesg`: look right after boot, or add "
-				"conring_size=1M to Xen's command line" :
-				xl_hint());
+		if (m->dmesg)
+			todo("it is no longer in `xl dmesg`: look right after boot, or add "
+			     "conring_size=1M to Xen's command line");
+		else
+			todo("%s", xl_hint());
 	}
+}
+
+/* 'y', 'm', or 'n' */
+static char kernel_option(const struct machine *m, const char *name)
+{
+	size_t len = strlen(name);
+	const char *c = m->config;
+
+	while (c) {
+		if (!strncmp(c, "CONFIG_", 7) && !strncmp(c + 7, name, len) && c[7 + len] == '=')
+			return c[8 + len];
+		c = strchr(c, '\n');
+		if (c)
+			c++;
+	}
+	return 'n';
 }
 
 static void look_at_iommu_of_linux(struct machine *m)
@@ -264,28 +291,17 @@ static void look_at_iommu_of_linux(struct machine *m)
 	if (interrupts && strstr(interrupts, " IR-")) {
 		found(NULL, "intremap", OK, "interrupts are remapped");
 	} else {
-		found(NULL, "intremap", WARN, "interrupts are not remapped: a domain that is not "
-		      "trusted could have its device raise any");
-		todo("take intremap=off off the kernel's command line; if it is not there, update "
-		     "the firmware, or turn on x2APIC in its setup");
+		found(NULL, "intremap", WARN,
+		      "interrupts are not remapped: a domain that is not trusted could have its "
+		      "device raise any");
+		if (m->config && kernel_option(m, "IRQ_REMAP") == 'n')
+			todo("this kernel cannot: build one with CONFIG_IRQ_REMAP=y. Xen does not "
+			     "need the kernel for it");
+		else
+			todo("take intremap=off off the kernel's command line; if it is not there, "
+			     "update the firmware, or turn on x2APIC in its setup");
 	}
 	free(interrupts);
-}
-
-/* 'y', 'm', or 'n' */
-static char kernel_option(const struct machine *m, const char *name)
-{
-	size_t len = strlen(name);
-	const char *c = m->config;
-
-	while (c) {
-		if (!strncmp(c, "CONFIG_", 7) && !strncmp(c + 7, name, len) && c[7 + len] == '=')
-			return c[8 + len];
-		c = strchr(c, '\n');
-		if (c)
-			c++;
-	}
-	return 'n';
 }
 
 static void look_at_pciback(struct machine *m)
@@ -295,8 +311,8 @@ static void look_at_pciback(struct machine *m)
 		found(NULL, "xen-pciback", OK, "is there to hold the devices that dom0 gives away");
 		return;
 	}
-	found(NULL, "xen-pciback", FAIL, "the driver that holds the devices which dom0 gives away "
-	      "is not loaded");
+	found(NULL, "xen-pciback", FAIL,
+	      "the driver that holds the devices which dom0 gives away is not loaded");
 	if (m->config && kernel_option(m, "XEN_PCIDEV_BACKEND") == 'n')
 		todo("this kernel does not have it: build one with CONFIG_XEN_PCIDEV_BACKEND=m");
 	else
@@ -309,20 +325,13 @@ static const struct {
 	const char *name, *why;
 	enum verdict missing[3]; /* ROLE_BARE, ROLE_DOM0, ROLE_DOMU */
 } wanted[] = {
-	{ "XEN_PCIDEV_BACKEND", "dom0 gives devices away with it",
-	  { FAIL, OK, OK } },
-	{ "XEN_PCIDEV_FRONTEND", "a PV domain gets devices with it",
-	  { WARN, WARN, FAIL } },
-	{ "SWIOTLB_XEN", "in a PV domain a device finds memory with it",
-	  { WARN, WARN, FAIL } },
-	{ "PCI_MSI", "interrupts that no other device shares",
-	  { WARN, WARN, WARN } },
-	{ "HMM_MIRROR", "a GPU works on the memory of processes with it",
-	  { WARN, WARN, WARN } },
-	{ "DEVICE_PRIVATE", "memory of processes moves into a GPU's with it",
-	  { WARN, WARN, WARN } },
-	{ "DEVICE_MIRROR", "grantmirror's own, the same for granted memory, too",
-	  { WARN, WARN, WARN } },
+	{ "XEN_PCIDEV_BACKEND", "dom0 gives devices away with it", { FAIL, OK, OK } },
+	{ "XEN_PCIDEV_FRONTEND", "a PV domain gets devices with it", { WARN, WARN, FAIL } },
+	{ "SWIOTLB_XEN", "in a PV domain a device finds memory with it", { WARN, WARN, FAIL } },
+	{ "PCI_MSI", "interrupts that no other device shares", { WARN, WARN, WARN } },
+	{ "HMM_MIRROR", "a GPU works on the memory of processes with it", { WARN, WARN, WARN } },
+	{ "DEVICE_PRIVATE", "a process's memory moves to a GPU with it", { WARN, WARN, WARN } },
+	{ "DEVICE_MIRROR", "grantmirror's, for granted memory, too", { WARN, WARN, WARN } },
 };
 
 static void look_at_kernel(const struct machine *m)
@@ -349,8 +358,10 @@ static void look_at_kernel(const struct machine *m)
 			continue;
 		found(NULL, "kernel", verdict, "CONFIG_%s is not set: %s", wanted[i].name,
 		      wanted[i].why);
-		todo("build a kernel with it%s", verdict == WARN && m->role != ROLE_DOMU ?
-		     ", for the domain that gets the GPU" : "");
+		if (verdict == WARN && m->role != ROLE_DOMU)
+			todo("build a kernel with it, for the domain that gets the GPU");
+		else
+			todo("build a kernel with it");
 	}
 	if (used)
 		found(NULL, "kernel", OK, "has%s", there);

@@ -45,7 +45,7 @@ static void help(void)
 	     "Exit status: 0 ready, 1 not ready (or not seen to be), 2 wrong usage.");
 }
 
-/* All devices that a person would call a GPU */
+/* All devices that a person would call a GPU, and has to spare */
 static void look_at_all(const struct machine *m)
 {
 	unsigned int i, looked = 0;
@@ -55,14 +55,19 @@ static void look_at_all(const struct machine *m)
 	for (i = 0; i < n; i++) {
 		if (!device_is_candidate(names[i]))
 			continue;
+		if (m->role != ROLE_DOMU && device_is_consoles(names[i])) {
+			found(names[i], "boot-vga", OK,
+			      "left out, as the console needs it: name it to have it looked at");
+			continue;
+		}
 		device_look(m, names[i]);
 		looked++;
 	}
 	tree_list_free(names, n);
 	if (looked)
 		return;
-	found(NULL, "devices", FAIL, "no display controller (PCI class 03) and no accelerator (12) "
-	      "is here");
+	found(NULL, "devices", FAIL,
+	      "there is no display controller (PCI class 03) to spare, and no accelerator (12)");
 	if (m->role == ROLE_DOMU)
 		todo("in dom0: xl pci-attach DOMAIN BDF, or pci = [ \"BDF\" ] in the domain's "
 		     "configuration");

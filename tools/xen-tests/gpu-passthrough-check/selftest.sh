@@ -66,7 +66,7 @@ dom0()
 	file sys/hypervisor/properties/features '0000afff\n'
 	file proc/sys/kernel/osrelease '6.12.0\n'
 	file proc/cpuinfo 'vendor_id\t: GenuineIntel\n'
-	file boot/config-6.12.0 '# a\nCONFIG_XEN_PCIDEV_BACKEND=m\nCONFIG_XEN_PCIDEV_FRONTEND=y\nCONFIG_SWIOTLB_XEN=y\nCONFIG_PCI_MSI=y\nCONFIG_HMM_MIRROR=y\nCONFIG_DEVICE_PRIVATE=y\nCONFIG_DEVICE_MIRROR=y\n'
+	file boot/config-6.12.0 '# a\nCONFIG_XEN_PCIDEV_BACKEND=m\nCONFIG_XEN_PCIDEV_FRONTEND=y\nCONFIG_SWIOTLB_XEN=y\nCONFIG_PCI_MSI=y\nCONFIG_IRQ_REMAP=y\nCONFIG_HMM_MIRROR=y\nCONFIG_DEVICE_PRIVATE=y\nCONFIG_DEVICE_MIRROR=y\n'
 	file xl/info 'host                   : a\nvirt_caps              : pv hvm hvm_directio pv_directio hap\nxen_commandline        : placeholder dom0-iommu=strict\n'
 	file xl/dmesg '(XEN) I/O virtualisation enabled\n(XEN)  - Dom0 mode: Strict\n(XEN) Interrupt remapping enabled\n'
 	file xl/pci-assignable-list '0000:01:00.0\n'
@@ -189,7 +189,9 @@ t_gpu_check_interrupt_remapping()
 	only 0 '^  WARN  intremap .*not seen -> .*conring_size' || return
 	bare
 	file proc/interrupts ' 24: 1 PCI-MSI-0000:01:00.0 0-edge amdgpu\n'
-	judged 1 '^  WARN  intremap .* -> .*intremap=off'
+	judged 1 '^  WARN  intremap .* -> .*intremap=off' || return
+	sed -i 's/^CONFIG_IRQ_REMAP=y/# CONFIG_IRQ_REMAP is not set/' tree/boot/config-6.12.0
+	judged 1 '^  WARN  intremap .* -> this kernel cannot: .*CONFIG_IRQ_REMAP'
 }
 
 t_gpu_check_group()
@@ -259,6 +261,8 @@ t_gpu_check_interrupts()
 
 t_gpu_check_owner()
 {
+	local check_args=()
+
 	dom0
 	driver 0000:01:00.0 amdgpu
 	only 1 "^  FAIL  assignable +1002:73bf is dom0's, driver: amdgpu -> xl pci-assignable-add 0000:01:00\.0 .*xen-pciback\.hide=\(0000:01:00\.0\)" || return
@@ -272,6 +276,8 @@ t_gpu_check_owner()
 	only 0 '^  WARN  assignable .*given to a domain already -> .*xl pci-detach DOMAIN 0000:01:00\.0' || return
 	dom0
 	file $gpu/boot_vga '1\n'
+	only 1 '^  FAIL  devices ' || return
+	check_args=(01:00.0)
 	only 0 '^  WARN  boot-vga '
 }
 
@@ -334,7 +340,7 @@ t_gpu_check_which_devices()
 	judged 1 '^  FAIL  present .*a bridge' || return
 	check_args=()
 	rm -r tree/sys/bus/pci/devices/0000:0{1,3}*
-	only 1 '^  FAIL  devices +no display controller'
+	only 1 '^  FAIL  devices +there is no display controller'
 }
 
 t_gpu_check_usage()
