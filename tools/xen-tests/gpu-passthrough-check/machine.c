@@ -97,11 +97,11 @@ static const char *technique(const struct machine *m)
 	return m->amd ? "AMD-Vi (IOMMU)" : "VT-d (Intel) or AMD-Vi (IOMMU)";
 }
 
-/* dom0's kernel sees the tables of an Intel IOMMU under the name that Xen gave them. */
+/* Xen turns the name round, so that dom0's kernel leaves an Intel IOMMU alone. */
 static bool firmware_has_iommu(void)
 {
 	return tree_has("/sys/firmware/acpi/tables/DMAR") ||
-	       tree_has("/sys/firmware/acpi/tables/XMAR") ||
+	       tree_has("/sys/firmware/acpi/tables/RMAD") ||
 	       tree_has("/sys/firmware/acpi/tables/IVRS");
 }
 

@@ -3,8 +3,8 @@
  * gpu-passthrough-check: can this machine give a GPU to a domain of Xen, or what has to
  * be done so that it can?
  *
- * It only reads, and changes nothing. What a person without root rights may not see it
- * says, and then never calls the machine ready.
+ * It only reads, and changes nothing. What Xen tells nobody but root is named as not seen,
+ * and then the machine is never called ready.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -21,14 +21,15 @@ static void help(void)
 {
 	puts("Is this machine ready to give a GPU to a Xen domain? If not, what has to be done?\n"
 	     "\n"
-	     "  " ME "                 all GPUs: display controllers and accelerators\n"
+	     "  " ME "                 all GPUs, but for the console's display\n"
 	     "  " ME " 01:00.0         this device, whatever it is\n"
 	     "  " ME " 01:00.0 01:00.1 these devices\n"
 	     "  " ME " --json          the same, for a program\n"
 	     "  " ME " --root DIR      another machine, from a copy of its files in DIR\n"
 	     "\n"
-	     "Run it as root in dom0. It also runs as somebody else, without Xen (what would Xen find?)\n"
-	     "and in a domain that got a GPU (can its kernel use it?). It changes nothing.\n"
+	     "Run it as root in dom0. It also runs as somebody else; without Xen (what would\n"
+	     "Xen find?); and in a domain that got a GPU (can its kernel use it?). It changes\n"
+	     "nothing.\n"
 	     "\n"
 	     "Each line is\n"
 	     "  OK    as it should be\n"
@@ -38,8 +39,9 @@ static void help(void)
 	     "\n"
 	     "Options\n"
 	     "  -j, --json      findings as JSON: device, check, verdict, text, todo\n"
-	     "  -r, --root DIR  read DIR/sys, DIR/proc and DIR/boot, and for what xl says DIR/xl/info,\n"
-	     "                  DIR/xl/dmesg and DIR/xl/pci-assignable-list; runs no xl\n"
+	     "  -r, --root DIR  read DIR/sys, DIR/proc and DIR/boot, and for what xl says\n"
+	     "                  DIR/xl/info, DIR/xl/dmesg and DIR/xl/pci-assignable-list;\n"
+	     "                  runs no xl\n"
 	     "  -h, --help      this text\n"
 	     "\n"
 	     "Exit status: 0 ready, 1 not ready (or not seen to be), 2 wrong usage.");

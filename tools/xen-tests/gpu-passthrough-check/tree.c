@@ -201,7 +201,7 @@ bool tree_number(const char *text, uint64_t *value)
 	return end != text && !*end && !errno;
 }
 
-/* What a program prints, to be freed; NULL: it failed, or printed nothing */
+/* What a program prints, to be freed; NULL: it failed */
 static char *run(char *const argv[])
 {
 	char *text = NULL;
@@ -229,7 +229,7 @@ static char *run(char *const argv[])
 	if (pid > 0)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
-	if (text && (status || !len)) {
+	if (text && status) {
 		free(text);
 		text = NULL;
 	}
@@ -252,7 +252,7 @@ char *tree_config(const char *release)
 	return text ?: tree_text("/boot/config-%s", release);
 }
 
-/* What `xl @command` prints; NULL: nothing, for whatever reason (xl_hint() has a guess) */
+/* What `xl @command` prints, to be freed; NULL: it failed (xl_hint() guesses why) */
 char *tree_xl(const char *command)
 {
 	char *const argv[] = { "xl", (char *)command, NULL };
