@@ -110,7 +110,7 @@ static void look_at_owner(const struct machine *m, const char *name)
 		     "or its initramfs)",
 		     m->pciback ? "" : "load xen-pciback, then: ", name, name);
 	} else if (m->assignable && !strstr(m->assignable, name)) {
-		found(name, "assignable", WARN, "%04x:%04x was given to a domain already", vendor,
+		found(name, "assignable", FAIL, "%04x:%04x was given to a domain already", vendor,
 		      device);
 		todo("which: `xl pci-list DOMAIN`; take it back: xl pci-detach DOMAIN %s", name);
 	} else {

@@ -273,9 +273,9 @@ t_gpu_check_owner()
 	judged 1 '^  FAIL  xen-pciback .* -> this kernel does not have it: .*CONFIG_XEN_PCIDEV_BACKEND' || return
 	dom0
 	: >tree/xl/pci-assignable-list
-	only 0 '^  WARN  assignable .*given to a domain already' || return
+	only 1 '^  FAIL  assignable .*given to a domain already' || return
 	echo 0000:02:00.0 >tree/xl/pci-assignable-list
-	only 0 '^  WARN  assignable .*given to a domain already -> .*xl pci-detach DOMAIN 0000:01:00\.0' || return
+	only 1 '^  FAIL  assignable .*given to a domain already -> .*xl pci-detach DOMAIN 0000:01:00\.0' || return
 	dom0
 	file $gpu/boot_vga '1\n'
 	only 1 '^  FAIL  devices ' || return
