@@ -61,7 +61,7 @@ enum role {
 struct machine {
 	enum role role;
 	bool intel, amd; /* the processor's maker */
-	bool iommu; /* Linux has one; on Xen it is Xen's, and Linux has none */
+	bool iommu; /* is seen to be used: by Xen, or where there is no Xen by Linux */
 	bool pciback;
 	char release[128]; /* of the kernel */
 	char *cmdline; /* of the kernel */

@@ -154,7 +154,7 @@ static void look_at_group(const char *name)
 
 	if (!tree_link(group, sizeof(group), DEVICE "/iommu_group", name)) {
 		found(name, "group", FAIL, "it is behind no IOMMU");
-		todo("another slot; or see \"iommu\" above");
+		todo("put it into another slot");
 		return;
 	}
 	n = tree_list(&names, "/sys/kernel/iommu_groups/%s/devices", group);
@@ -396,7 +396,7 @@ void device_look(const struct machine *m, const char *name)
 	/* A domain that has got a device sees of it what the device's driver needs. */
 	if (m->role == ROLE_DOM0)
 		look_at_functions(name);
-	else if (m->role == ROLE_BARE)
+	else if (m->role == ROLE_BARE && m->iommu)
 		look_at_group(name);
 	if (m->role != ROLE_DOMU)
 		look_at_reset(name);

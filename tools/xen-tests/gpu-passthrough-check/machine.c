@@ -159,7 +159,7 @@ static void look_at_xen(struct machine *m)
 	todo("IOMMU, reset and the like are dom0's: run this program there as well");
 }
 
-static void look_at_iommu_of_xen(const struct machine *m)
+static void look_at_iommu_of_xen(struct machine *m)
 {
 	const char *caps = info_field(m->info, "virt_caps");
 	const char *xen_cmdline = info_field(m->info, "xen_commandline");
@@ -174,9 +174,10 @@ static void look_at_iommu_of_xen(const struct machine *m)
 	}
 	pv = has_word(caps, "pv_directio");
 	hvm = has_word(caps, "hvm_directio");
+	m->iommu = pv || hvm;
 	if (!pv || !hvm)
 		kinds = pv ? "PV domains only" : "HVM domains only";
-	if (pv || hvm) {
+	if (m->iommu) {
 		found(NULL, "iommu", OK, "Xen uses it, and can give devices to %s", kinds);
 		return;
 	}
@@ -202,9 +203,6 @@ static void look_at_dom0_mode(const struct machine *m)
 	char words[128], mode[16];
 
 	option(xen_cmdline, "dom0-iommu", words, sizeof(words));
-	/* look_at_iommu_of_xen() has said that root could see it. */
-	if (!said && !m->info)
-		return;
 	if (said)
 		snprintf(mode, sizeof(mode), "%.*s", (int)strcspn(said + 11, " \r\n"), said + 11);
 	/* Too long ago for Xen's log */
@@ -391,8 +389,10 @@ void machine_look(struct machine *m)
 		m->dmesg = tree_xl("dmesg");
 		m->assignable = tree_xl("pci-assignable-list");
 		look_at_iommu_of_xen(m);
-		look_at_dom0_mode(m);
-		look_at_intremap_of_xen(m);
+		if (m->iommu) {
+			look_at_dom0_mode(m);
+			look_at_intremap_of_xen(m);
+		}
 		look_at_pciback(m);
 		break;
 	case ROLE_DOMU:
