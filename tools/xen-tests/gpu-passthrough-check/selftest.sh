@@ -144,7 +144,9 @@ t_gpu_check_iommu_of_xen()
 	# By this name dom0 has what Xen keeps for itself.
 	file sys/firmware/acpi/tables/RMAD ''
 	only 1 '^  FAIL  iommu .* -> the firmware offers one: add iommu=force,verbose' || return
-	sed -i 's/placeholder/placeholder iommu=verbose,no/' tree/xl/info
+	sed -i 's/placeholder/placeholder iommu=no-intremap/' tree/xl/info
+	only 1 '^  FAIL  iommu .* -> the firmware offers one: add iommu=force,verbose' || return
+	sed -i 's/no-intremap/verbose,no/' tree/xl/info
 	only 1 '^  FAIL  iommu .* -> Xen.s command line has iommu=verbose,no: take it off' || return
 	dom0
 	sed -i 's/pv_directio//' tree/xl/info
