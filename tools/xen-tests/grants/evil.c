@@ -365,20 +365,31 @@ TEST_F_TIMEOUT(entry, cleared_while_in_a_pipe, GM_TEST_S)
 	EXPECT_NO_MAP(PROT_READ);
 }
 
-/* In PV the page gets its kernel side no sooner than somebody wants it: that is now. */
-TEST_F_TIMEOUT(entry, cleared_before_it_goes_into_a_pipe, GM_TEST_S)
+/*
+ * In PV the page gets its kernel side no sooner than somebody wants it: that is now. Of an entry
+ * that somebody has mapped Xen looks at the read-only flag alone.
+ */
+TEST_F_TIMEOUT(entry, changed_before_it_goes_into_a_pipe, GM_TEST_S)
 {
-	static const int prots[] = { RW, PROT_READ };
+	static const struct {
+		int prot;
+		unsigned int flags;
+	} cases[] = {
+		{ RW, 0 },
+		{ RW, GTF_permit_access | GTF_readonly },
+		{ PROT_READ, 0 },
+		{ PROT_READ, GTF_permit_access | GTF_readonly },
+	};
 
-	for (size_t i = 0; i < 2; i++) {
-		ASSERT_MAP(prots[i]);
-		EVIL_FLAGS(self->grant, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ASSERT_MAP(cases[i].prot);
+		EVIL_FLAGS(self->grant, cases[i].flags);
 		ASSERT_BUSY();
 		UNMAP_ALL();
 		EXPECT_ACTIVE(&self->evil, 1);
 		EXPECT_DRAIN(SEED);
 		EXPECT_ACTIVE(&self->evil, 0);
-		EXPECT_NO_MAP(PROT_READ);
+		EXPECT_NO_MAP(RW);
 		EVIL_FLAGS(self->grant, GTF_permit_access);
 	}
 }
@@ -393,6 +404,8 @@ TEST_F_TIMEOUT(entry, taken_back_by_force_while_mapped, GM_TEST_S)
 {
 	struct gm_grant *old = self->grant, *new;
 
+	if (variant->version == 2)
+		SKIP(return, "what is in use is not in the entry: the guest's kernel keeps it");
 	ASSERT_MAP(PROT_READ);
 	ASSERT_BUSY();
 	EVIL_FLAGS(old, 0);
