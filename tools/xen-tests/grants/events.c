@@ -2,11 +2,10 @@
 /*
  * What other parts of the kernel do to a mapping that process.c has not: scans of the
  * page map, other processes' eyes and hands (process_vm_readv, ptrace), core dumps,
- * userfaultfd, and the OOM killer.
+ * userfaultfd, and the advice and locks that process.c has not.
  */
 #include <linux/userfaultfd.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -18,11 +17,6 @@
 #define SEED		0xe7ULL
 #define PAGES		16U
 #define SIZE		(PAGES * GM_PAGE_SIZE)
-
-#define CGROUP_ROOT	"/tmp/gm-events-cgroup"
-#define CGROUP		CGROUP_ROOT "/mapper"
-#define LIMIT		"16M"
-#define TOO_MUCH	(64UL << 20)	/* a small guest has that */
 
 FIXTURE(events) {
 	struct granter gr;
@@ -298,56 +292,6 @@ TEST_F_TIMEOUT(events, g17_core_has_no_granted_page, GM_TEST_S)
 			TH_LOG("page %u", i);
 	}
 	unlink(core);
-}
-
-/* ---- out of memory ---- */
-
-/* Takes more than its cgroup may have; does not return. */
-static void mapper_eats(const struct gm_grant *grant)
-{
-	void *addr = gm_gntdev_map(gm_gntdev_open(), grant, PROT_READ | PROT_WRITE,
-				   NULL);
-	char *eaten;
-
-	if (addr == MAP_FAILED || gm_check(addr, SEED, 0, PAGES) >= 0 ||
-	    gm_write_file(CGROUP "/cgroup.procs", "0"))
-		_exit(1);
-	eaten = mmap(NULL, TOO_MUCH, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (eaten == MAP_FAILED)
-		_exit(2);
-	memset(eaten, 1, TOO_MUCH);
-	_exit(3);
-}
-
-TEST_F_TIMEOUT(events, g05_oom_kill_gives_grants_back, GM_TEST_S)
-{
-	int status = 0;
-	pid_t pid;
-
-	UNMAP_ALL();
-	ASSERT_EQ(0, mkdir(CGROUP_ROOT, 0755)) TH_LOG("%s", strerror(errno));
-	if (mount("none", CGROUP_ROOT, "cgroup2", 0, NULL)) {
-		rmdir(CGROUP_ROOT);
-		SKIP(return, "no cgroup2");
-	}
-	EXPECT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "+memory"));
-	EXPECT_EQ(0, mkdir(CGROUP, 0755));
-	EXPECT_EQ(0, gm_write_file(CGROUP "/memory.max", LIMIT));
-
-	pid = fork();
-	if (!pid)
-		mapper_eats(self->grant);
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-		TH_LOG("status %#x", status);
-	EXPECT_IN_USE(&self->gr, 0);
-
-	EXPECT_TRUE(gm_wait(!rmdir(CGROUP), LATER_MS))
-		TH_LOG("%s", strerror(errno));
-	EXPECT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
-	EXPECT_EQ(0, umount(CGROUP_ROOT));
-	EXPECT_EQ(0, rmdir(CGROUP_ROOT));
 }
 
 TEST_HARNESS_MAIN
