@@ -294,4 +294,123 @@ TEST_F_TIMEOUT(events, g17_core_has_no_granted_page, GM_TEST_S)
 	unlink(core);
 }
 
+/* ---- advice and locks: what each of them does, and that no page is lost by it ---- */
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
+
+/* Pages of the mapping that have a page table entry, or -errno. */
+static int present(const void *addr)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), n = 0;
+	uint64_t entry[PAGES];
+
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, entry, sizeof(entry), (uintptr_t)addr / GM_PAGE_SIZE * 8) !=
+	    sizeof(entry))
+		n = -EIO;
+	else
+		for (unsigned int i = 0; i < PAGES; i++)
+			n += entry[i] >> 63;
+	close(fd);
+	return n;
+}
+
+/* Does the VMA at @addr count as locked memory? -1: there is none. */
+static int locked(const void *addr)
+{
+	unsigned long start, end;
+	bool found = false;
+	char line[512];
+	int ret = -1;
+	FILE *f = fopen("/proc/self/smaps", "re");
+
+	if (!f)
+		return -1;
+	while (ret < 0 && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			found = (uintptr_t)addr >= start && (uintptr_t)addr < end;
+		else if (found && !strncmp(line, "VmFlags:", 8))
+			ret = !!strstr(line, " lo ");
+	}
+	fclose(f);
+	return ret;
+}
+
+/* It is noted, and there are no huge pages of grants anyway. */
+TEST_F_TIMEOUT(events, g04_nohugepage_is_accepted, GM_TEST_S)
+{
+	int ret = madvise(self->addr, SIZE, MADV_NOHUGEPAGE);
+
+	if (ret && errno == EINVAL)
+		SKIP(return, "a kernel without huge pages");
+	EXPECT_EQ(0, ret) TH_LOG("%s", strerror(errno));
+	EXPECT_EQ((int)PAGES, present(self->addr));
+	EXPECT_ALIVE();
+}
+
+/* What MADV_DONTNEED has taken away comes back, without an access. */
+TEST_F_TIMEOUT(events, g04_populate_brings_the_pages_back, GM_TEST_S)
+{
+	static const int advice[] = { MADV_POPULATE_READ, MADV_POPULATE_WRITE };
+
+	for (int i = 0; i < 2; i++) {
+		/* There: nothing is done. */
+		EXPECT_EQ(0, madvise(self->addr, SIZE, advice[i]))
+			TH_LOG("%d: %s", advice[i], strerror(errno));
+		EXPECT_EQ((int)PAGES, present(self->addr));
+		ASSERT_EQ(0, madvise(self->addr, SIZE, MADV_DONTNEED));
+		EXPECT_EQ(0, present(self->addr));
+		EXPECT_EQ(0, madvise(self->addr, SIZE, advice[i]))
+			TH_LOG("%d: %s", advice[i], strerror(errno));
+		EXPECT_EQ((int)PAGES, present(self->addr));
+		EXPECT_ALIVE();
+	}
+}
+
+/* For writing, where writing is not allowed: refused, the mapping is as before. */
+TEST_F_TIMEOUT(events, g04_populate_write_needs_permission, GM_TEST_S)
+{
+	void *ro = gm_gntdev_map(self->fd, self->grant, PROT_READ, NULL);
+
+	ASSERT_NE(MAP_FAILED, ro);
+	EXPECT_EQ(0, madvise(ro, SIZE, MADV_POPULATE_READ)) TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(-1, madvise(ro, SIZE, MADV_POPULATE_WRITE));
+	EXPECT_EQ(EINVAL, errno) TH_LOG("%s", strerror(errno));
+	EXPECT_PATTERN(ro, SEED, 0, PAGES);
+	EXPECT_EQ((int)PAGES, present(ro));
+	EXPECT_EQ(0, munmap(ro, SIZE));
+	EXPECT_ALIVE();
+}
+
+/*
+ * mlockall() says yes, and leaves mappings of devices alone: they are not swapped out anyway,
+ * and do not count as locked memory. One that is made later works as always.
+ */
+TEST_F_TIMEOUT(events, g04_mlockall_leaves_it_alone, GM_TEST_S)
+{
+	char stack[1];
+	void *later;
+
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		SKIP(return, "mlockall: %s", strerror(errno));
+	EXPECT_EQ((int)PAGES, present(self->addr));
+	EXPECT_ALIVE();
+	EXPECT_EQ(0, locked(self->addr));
+	later = gm_gntdev_map(self->fd, self->grant, PROT_READ | PROT_WRITE, NULL);
+	ASSERT_NE(MAP_FAILED, later) TH_LOG("map: %s", strerror(errno));
+	EXPECT_EQ(0, locked(later));
+	EXPECT_EQ((int)PAGES, present(later));
+	EXPECT_PATTERN(later, SEED, 0, PAGES);
+	EXPECT_EQ(0, munmap(later, SIZE));
+	/* So it is, where there can be: */
+	EXPECT_EQ(1, locked(stack));
+	EXPECT_EQ(0, munlockall());
+	EXPECT_EQ(0, locked(stack));
+	EXPECT_ALIVE();
+}
+
 TEST_HARNESS_MAIN

@@ -145,7 +145,7 @@ static enum reaped reaper_said(int kmsg, pid_t pid)
 		line[len] = '\0';
 		if (strstr(line, yes)) {
 			line[strcspn(line, "\n")] = '\0';
-			gm_note("%s", strchr(line, ';') ?: line);
+			gm_note("%s", strstr(line, "oom_reaper"));
 			return REAPED;
 		}
 		if (strstr(line, no))
