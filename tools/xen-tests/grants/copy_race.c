@@ -28,8 +28,15 @@
 #define PAGES		256U
 #define SIZE		(PAGES * GM_PAGE_SIZE)
 #define SECONDS		4.0
+#define AGAIN		16
+
+/* What is taken away at once. */
+#define FEW		8U
+#define FEW_SIZE	(FEW * GM_PAGE_SIZE)
 
 #define PREY		0x5a5a5a5a5a5a5a5aULL
+/* At each page of it; together as long as a copy takes. */
+#define LOOKS		2000
 
 FIXTURE(copy_race) {
 	struct granter gr;
@@ -56,46 +63,53 @@ FIXTURE_VARIANT(copy_race) {
 
 /* ---- those who disturb ---- */
 
-/* Takes what was freed last, has a look at it later: only the kernel may write there. */
+/* Where to disturb this time: somewhere else than last time. */
+static void *somewhere(FIXTURE_DATA(copy_race) *self)
+{
+	return page_at(self->local, self->rounds * 13 % (PAGES / FEW) * FEW);
+}
+
+/* Takes what was freed last, and looks at it for a while: nobody else may write there. */
 static void hunt(FIXTURE_DATA(copy_race) *self)
 {
-	uint64_t *prey = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile uint64_t *prey = mmap(NULL, FEW_SIZE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (prey == MAP_FAILED) {
-		self->caught++;
+		self->wrong++;
 		return;
 	}
-	for (unsigned int i = 0; i < SIZE / sizeof(*prey); i++)
-		prey[i] = PREY;
-	sched_yield();
-	for (unsigned int i = 0; i < SIZE / sizeof(*prey); i++)
-		self->caught += prey[i] != PREY;
-	munmap(prey, SIZE);
+	for (unsigned int page = 0; page < FEW; page++)
+		prey[page * GM_PAGE_WORDS] = PREY;
+	for (unsigned int look = 0; look < LOOKS; look++)
+		for (unsigned int page = 0; page < FEW; page++)
+			self->caught += prey[page * GM_PAGE_WORDS] != PREY;
+	munmap((void *)prey, FEW_SIZE);
 }
 
 static void by_dontneed(FIXTURE_DATA(copy_race) *self)
 {
-	self->wrong += !!madvise(self->local, SIZE, MADV_DONTNEED);
+	self->wrong += !!madvise(somewhere(self), FEW_SIZE, MADV_DONTNEED);
 	hunt(self);
 }
 
-/* One half after the other: is replaced, or is not there for a moment. */
+/* Is replaced at once, or is not there for a moment. */
 static void by_munmap(FIXTURE_DATA(copy_race) *self)
 {
-	void *addr = (char *)self->local + self->rounds % 2 * SIZE / 2;
+	void *addr = somewhere(self);
 
-	/* Still free then: nobody maps so little meanwhile. */
-	if (self->rounds % 8 < 2)
-		self->wrong += !!munmap(addr, SIZE / 2);
-	self->wrong += mmap(addr, SIZE / 2, PROT_READ | PROT_WRITE,
+	/* It stays free: nobody else maps anything meanwhile. */
+	if (self->rounds % 64 == 0)
+		self->wrong += !!munmap(addr, FEW_SIZE);
+	self->wrong += mmap(addr, FEW_SIZE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != addr;
 	hunt(self);
 }
 
 static void by_pageout(FIXTURE_DATA(copy_race) *self)
 {
-	self->wrong += !!madvise(self->local, SIZE, MADV_PAGEOUT);
+	self->wrong += !!madvise(somewhere(self), FEW_SIZE, MADV_PAGEOUT);
+	hunt(self);
 }
 
 /* The child's memory is its own: it does not change. */
@@ -233,20 +247,23 @@ static unsigned long wrong_words(const uint64_t *at, uint64_t seed, bool may_be_
 }
 
 /*
- * Reads the buffer where it may not be there: through the kernel. Returns what could be read
- * as zeros and pattern, in @to.
+ * Likewise of the buffer, which may not be there: then it is read through the kernel, to
+ * @look, and what is not there as zeros.
  */
-static void read_what_is_there(const uint64_t *local, uint64_t *to)
+static unsigned long wrong_in_buffer(FIXTURE_DATA(copy_race) *self,
+				     const FIXTURE_VARIANT(copy_race) *variant,
+				     uint64_t seed, uint64_t *look)
 {
-	for (unsigned int i = 0; i < PAGES; i++) {
-		struct iovec from = { (void *)(local + i * GM_PAGE_WORDS), GM_PAGE_SIZE };
-		struct iovec page = { to + i * GM_PAGE_WORDS, GM_PAGE_SIZE };
+	struct iovec from = { self->local, SIZE }, to = { look, SIZE };
+	ssize_t done;
 
-		memset(page.iov_base, 0, GM_PAGE_SIZE);
-		if (process_vm_readv(getpid(), &page, 1, &from, 1, 0) !=
-		    (ssize_t)GM_PAGE_SIZE)
-			memset(page.iov_base, 0, GM_PAGE_SIZE);
-	}
+	if (!variant->may_be_gone)
+		return wrong_words(self->local, seed, variant->may_be_zero);
+	done = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+	if (done < 0)
+		done = 0;
+	memset((char *)look + done, 0, SIZE - done);
+	return wrong_words(look, seed, true);
 }
 
 static long pins(void)
@@ -271,19 +288,17 @@ TEST_F_TIMEOUT(copy_race, g16_copy_against_a_thread_that_disturbs, GM_TEST_S)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, disturb, both));
 	end = gm_now() + SECONDS;
 	for (unsigned int i = 0; gm_now() < end || !self->rounds; i++) {
-		uint64_t seed = i % 2 ? SEED_B : SEED_A;
-		const uint64_t *seen = self->local;
+		bool good = false;
 
-		if (copy_all(self, self->grant[i % 2], false, variant->may_be_gone)) {
-			if (variant->may_be_gone) {
-				read_what_is_there(self->local, look);
-				seen = look;
-			}
-			words += wrong_words(seen, seed, variant->may_be_zero);
-		}
-		/* And on to another grant: what was in the buffer then, or zeros. */
-		if (!variant->may_be_gone && copy_all(self, self->out, true, false))
-			words += wrong_words(self->out_map, seed, variant->may_be_zero);
+		/* Looking takes longer than copying. */
+		for (int again = 0; again < AGAIN; again++)
+			good = copy_all(self, self->grant[i % 2], false, variant->may_be_gone);
+		if (good)
+			words += wrong_in_buffer(self, variant, i % 2 ? SEED_B : SEED_A, look);
+		/* And on to another grant: what is in the buffer now. */
+		if (good && copy_all(self, self->out, true, variant->may_be_gone))
+			words += wrong_words(self->out_map, i % 2 ? SEED_B : SEED_A,
+					     variant->may_be_zero);
 	}
 	pinned = pins() - pinned;
 	self->stop = true;
