@@ -19,10 +19,10 @@
 #define MOST		65536U
 #define TWO_GIB		(2LL << 30)
 
-/* A cgroup for no more than some of the largest maps, and what would never fit. */
+/* A cgroup for no more than some of the largest maps; what does not fit, below G7's 2 GiB. */
 #define LIMIT		(8L << 20)
 #define LIMIT_TEXT	"8M"
-#define TOO_MANY	16
+#define TOO_MANY	7
 /* A grant takes as much at least. */
 #define GRANT_BYTES	20
 
