@@ -90,9 +90,9 @@ TEST_F_TIMEOUT(busy, g02_each_page_goes_when_its_user_lets_go, GM_TEST_S)
 
 /*
  * The callback returns, and the mm zaps the PTEs: by then the user side must be gone, also of
- * a page that is busy. Xen counts one mapping for each side. Stock leaves both sides of all
- * pages to a worker that waits for the busy one; the mm has zapped the PTEs by then, and Xen
- * refuses to unmap what is not there, so that both stay for ever.
+ * a page that is busy. Xen counts one mapping for each side. Stock returns with both of them
+ * there, and the mm zaps PTEs that Xen still has a handle for; what is not there, Xen does not
+ * unmap later: one mapping of each page is left for ever, even when the process has ended.
  */
 TEST_F_TIMEOUT(busy, g03_user_side_is_gone_when_munmap_returns, GM_TEST_S)
 {

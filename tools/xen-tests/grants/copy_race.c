@@ -50,8 +50,10 @@ FIXTURE(copy_race) {
 	bool swap;
 	atomic_bool stop;
 	/* figures, and what was wrong */
-	unsigned long copies, refused, rounds;
-	unsigned long wrong, caught, seen_by_child;
+	unsigned long copies, refused;
+	atomic_ulong rounds;
+	atomic_ulong wrong;	/* by both threads */
+	unsigned long caught, seen_by_child;
 };
 
 FIXTURE_VARIANT(copy_race) {

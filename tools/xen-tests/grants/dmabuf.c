@@ -115,7 +115,9 @@ static int scatter_pages(int fd, const struct gm_grant *grant, int64_t *maps)
 	unsigned int i;
 
 	for (i = 0; i < SCATTERED; i++) {
-		maps[i] = gm_gntdev_map_ref(fd, grant->domid, grant->refs, 1);
+		/* Xen maps a grant 255 times at the most. */
+		maps[i] = gm_gntdev_map_ref(fd, grant->domid,
+					    &grant->refs[i % grant->count], 1);
 		if (maps[i] < 0)
 			return maps[i];
 	}

@@ -97,6 +97,22 @@ remove:
 	return -err;
 }
 
+/* Page @at of the disk is page @page of what has the pattern of @seed. */
+static inline bool slow_disk_holds(unsigned int at, uint64_t seed, unsigned int page)
+{
+	char *back = aligned_alloc(GM_PAGE_SIZE, GM_PAGE_SIZE);
+	int fd = open(SLOW_DISK, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	bool holds;
+
+	holds = back && fd >= 0 &&
+		pread(fd, back, GM_PAGE_SIZE, at * GM_PAGE_SIZE) == (ssize_t)GM_PAGE_SIZE &&
+		gm_check(back, seed, page, 1) == -1;
+	if (fd >= 0)
+		close(fd);
+	free(back);
+	return holds;
+}
+
 /* ---- a write to it, in a thread of its own ---- */
 
 struct slow_write {
