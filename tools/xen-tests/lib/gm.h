@@ -119,6 +119,7 @@ int gm_grants_granted(uint32_t domid);
 int gm_gnttab_frames(uint32_t domid);
 int gm_maptrack_frames(uint32_t domid);
 int gm_active_entries(uint32_t domid);
+int gm_grant_mappings(uint32_t domid, uint32_t ref);
 bool gm_domain_gone(uint32_t domid);
 int gm_parse_usage(const char *log, uint32_t domid, unsigned int *maptrack,
 		   unsigned int *active);

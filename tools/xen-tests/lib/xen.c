@@ -284,26 +284,35 @@ int gm_parse_usage(const char *log, uint32_t domid, unsigned int *maptrack,
 	return 0;
 }
 
-static int usage(uint32_t domid, unsigned int *maptrack, unsigned int *active)
+/* What the hypervisor has logged, debug key 'g' last; to be freed. NULL and errno on failure. */
+static char *usage_log(void)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 	unsigned int len = RING_SIZE - 1;
 	uint32_t index = 0;
 	char *log;
-	int ret;
 
 	if (!xch)
-		return -errno;
+		return NULL;
 	log = calloc(1, RING_SIZE);
-	if (!log)
-		ret = -ENOMEM;
-	else if (xc_send_debug_keys(xch, "g") ||
-		 xc_readconsolering(xch, log, &len, 0, 0, &index))
-		ret = -errno;
-	else
-		ret = gm_parse_usage(log, domid, maptrack, active);
-	free(log);
+	if (log && (xc_send_debug_keys(xch, "g") ||
+		    xc_readconsolering(xch, log, &len, 0, 0, &index))) {
+		free(log);
+		log = NULL;
+	}
 	xc_interface_close(xch);
+	return log;
+}
+
+static int usage(uint32_t domid, unsigned int *maptrack, unsigned int *active)
+{
+	char *log = usage_log();
+	int ret;
+
+	if (!log)
+		return -errno;
+	ret = gm_parse_usage(log, domid, maptrack, active);
+	free(log);
 	return ret;
 }
 
@@ -325,6 +334,39 @@ int gm_active_entries(uint32_t domid)
 	if (gm_self_domid())
 		return ask_number("active", domid);
 	return usage(domid, &maptrack, &active) ?: (int)active;
+}
+
+/*
+ * How many mappings of grant @ref of @domid there are, as the hypervisor counts them. In dom0
+ * alone.
+ */
+int gm_grant_mappings(uint32_t domid, uint32_t ref)
+{
+	unsigned int maptrack, active, pin = 0;
+	char *log, *at, *next, entry[48];
+	int ret;
+
+	if (gm_self_domid())
+		return -EOPNOTSUPP;
+	log = usage_log();
+	if (!log)
+		return -errno;
+	ret = gm_parse_usage(log, domid, &maptrack, &active);
+	snprintf(entry, sizeof(entry), "grant-table for remote d%u (", domid);
+	for (next = log, at = NULL; (next = strstr(next, entry)); next++)
+		at = next;
+	/* [ref] domid frame pin ...: one byte of the pin for writable ones, one for others */
+	snprintf(entry, sizeof(entry), "[0x%03x]", ref);
+	if (!ret && at) {
+		char *end = strstr(at + 1, "grant-table for remote d");
+
+		at = strstr(at, entry);
+		if (at && (!end || at < end) &&
+		    sscanf(at, "[%*x] %*d %*x %x", &pin) == 1)
+			ret = (pin & 0xff) + (pin >> 8 & 0xff);
+	}
+	free(log);
+	return ret;
 }
 
 /* Does the hypervisor not know @domid any more, not even as a zombie? */
