@@ -262,13 +262,14 @@ void xgpu_command_next(struct xgpu *s, struct xgpu_ctx *c)
 {
 	const struct xgpu_op *o = &c->cmd;
 	bool writes = o->op != XGPU_OP_COMPARE, src, dst;
-	uint64_t left, bytes;
+	uint64_t left, bytes, dst_pos;
 	uint32_t n;
 
 	if (all_done(s, c))
 		return;
 	src = reads_src(o) && !c->storing;
 	dst = uses_dst(c);
+	dst_pos = c->storing ? 0 : c->pos;
 	left = c->storing ? 8 : o->len - c->pos;
 	n = MIN(left, XGPU_PIECE);
 	if (physical(o)) {
@@ -277,7 +278,7 @@ void xgpu_command_next(struct xgpu *s, struct xgpu_ctx *c)
 	} else {
 		if (src && !find(s, c, o->src + c->pos, false, left, &c->src, &n))
 			return;
-		if (dst && !find(s, c, o->dst + (c->storing ? 0 : c->pos), writes, left, &c->dst, &n))
+		if (dst && !find(s, c, o->dst + dst_pos, writes, left, &c->dst, &n))
 			return;
 	}
 	c->piece = n;

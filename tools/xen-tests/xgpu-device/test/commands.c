@@ -292,7 +292,8 @@ TEST_F(xgpu, addresses_beyond_48_bits)
 
 TEST_F(xgpu, physical_copy_and_fill_by_context_0)
 {
-	uint64_t src = pattern_page(&self->g, pattern, 3 * 4096, 9), dst = gpu_alloc(&self->g, 16384);
+	uint64_t src = pattern_page(&self->g, pattern, 3 * 4096, 9);
+	uint64_t dst = gpu_alloc(&self->g, 16384);
 	struct xgpu_cmd in = { .op = XGPU_OP_PHYS_COPY, .src = src + 1, .dst = GPU_VRAM - 8200,
 			       .len = 8200, .flags = XGPU_CMD_DST_VRAM };
 	struct xgpu_cmd out = { .op = XGPU_OP_PHYS_COPY, .src = GPU_VRAM - 8200, .dst = dst,

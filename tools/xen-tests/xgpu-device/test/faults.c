@@ -124,7 +124,8 @@ TEST_F(xgpu, answers_to_nothing_are_counted)
 	gpu_answer(&self->g, f.stall, 3);
 	gpu_answer(&self->g, f.stall, 0);
 	gpu_write64(&self->g, XGPU_FAULT_ANSWER,
-		    XGPU_ANSWER_FAIL | XGPU_ANSWER_CONTEXT | 0xffffULL << XGPU_ANSWER_CONTEXT_SHIFT);
+		    XGPU_ANSWER_FAIL | XGPU_ANSWER_CONTEXT |
+			    0xffffULL << XGPU_ANSWER_CONTEXT_SHIFT);
 	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_STATE)), XGPU_STATE_STALLED);
 	/* The command was reset meanwhile. */

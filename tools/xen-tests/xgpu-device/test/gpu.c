@@ -285,8 +285,13 @@ int gpu_run(struct gpu_ctx *c, const struct xgpu_cmd *cmd)
 void gpu_shoot(struct gpu *g, unsigned int context, uint64_t first, uint64_t last, uint64_t seq,
 	       unsigned int flags)
 {
-	struct xgpu_shootdown s = { .first = first, .last = last, .seq = seq, .context = context,
-				    .flags = flags };
+	struct xgpu_shootdown s = {
+		.first = first,
+		.last = last,
+		.seq = seq,
+		.context = context,
+		.flags = flags,
+	};
 	uint32_t entry = g->shoot_tail++ & ((1u << GPU_SHOOT_LOG2) - 1);
 
 	qtest_write(g->q, g->shoots + entry * sizeof(s), &s, sizeof(s));
@@ -366,7 +371,8 @@ void gpu_iommu_on(struct gpu *g)
 	qtest_writeq(g->q, VTD_CONTEXT + g->slot * 8 * 16, VTD_TABLES | 1);
 	qtest_writeq(g->q, VTD_CONTEXT + g->slot * 8 * 16 + 8, 2 | 1 << 8);
 	for (level = 0; level < 2; level++)
-		qtest_writeq(g->q, VTD_TABLES + level * 0x1000, (VTD_TABLES + (level + 1) * 0x1000) | 3);
+		qtest_writeq(g->q, VTD_TABLES + level * 0x1000,
+			     (VTD_TABLES + (level + 1) * 0x1000) | 3);
 	for (level = 0; level < GPU_RAM >> 21; level++)
 		qtest_writeq(g->q, VTD_TABLES + 0x2000 + level * 8,
 			     (VTD_TABLES + (level + 3) * 0x1000) | 3);
