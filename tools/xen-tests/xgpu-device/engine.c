@@ -12,8 +12,13 @@
 /* In one run of the timer */
 #define BUDGET_STEPS	512
 #define BUDGET_BYTES	(512 * 1024)
-/* Then the CPUs have this long, in ns, with QEMU's lock free. */
+/*
+ * Then QEMU's lock is free for so many ns, and more for each step and byte of the run: about as
+ * long as it took, so that CPUs that wait for the lock get it.
+ */
 #define PAUSE		1000
+#define PAUSE_STEP	100
+#define PAUSE_BYTES	32	/* so many for 1 ns */
 /* A context is behind the clock by this much at most. */
 #define MAX_LAG		(1000 * 1000)
 
@@ -239,7 +244,7 @@ void xgpu_timer(void *opaque)
 {
 	uint32_t steps = BUDGET_STEPS, bytes = BUDGET_BYTES;
 	struct xgpu *s = opaque;
-	uint64_t now = xgpu_now(), due;
+	uint64_t now = xgpu_now(), due, pause;
 	bool more;
 
 	if (s->clear_wanted)
@@ -254,6 +259,7 @@ void xgpu_timer(void *opaque)
 	xgpu_shoot_run(s, now);
 
 	due = next_due(s);
+	pause = PAUSE + (BUDGET_STEPS - steps) * PAUSE_STEP + (BUDGET_BYTES - bytes) / PAUSE_BYTES;
 	if (due != UINT64_MAX && !s->gone)
-		timer_mod(&s->timer, MAX(due, now + PAUSE));
+		timer_mod(&s->timer, MAX(due, now + pause));
 }

@@ -312,8 +312,6 @@ static uint64_t reg_read(void *opaque, hwaddr reg, unsigned int size)
 	struct xgpu *s = opaque;
 
 	(void)size;
-	if (s->accessing)
-		return 0;
 	if (reg < XGPU_CTX_BASE)
 		return read_device(s, reg);
 	reg -= XGPU_CTX_BASE;

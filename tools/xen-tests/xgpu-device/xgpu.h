@@ -141,7 +141,7 @@ struct xgpu {
 	uint32_t dma_bits;
 	bool stale_check_default;
 
-	/* The device accesses memory or sends a message: its registers do not answer. */
+	/* The device accesses memory or sends a message: its registers cannot be written. */
 	bool accessing;
 	/* Reset while it did: done before anything else is. */
 	bool clear_wanted;

@@ -151,6 +151,21 @@ TEST_F(xgpu, write_to_a_page_that_may_not_be_written)
 	EXPECT_EQ(qtest_readq(self->g.q, page), 1);
 }
 
+/* That it can be read, and is in the TLB for that, is no permission. */
+TEST_F(xgpu, write_to_a_page_that_was_read)
+{
+	struct xgpu_cmd sum = sum_cmd(VA, 8), cmd = fill_cmd(VA, 8, 1);
+	uint64_t page = gpu_alloc(&self->g, 4096);
+	struct xgpu_fault f;
+
+	gpu_map(&self->c, VA, page, 4096, 0);
+	ASSERT_EQ(gpu_run(&self->c, &sum), XGPU_ST_OK);
+	start(&self->c, &cmd);
+	ASSERT_TRUE(gpu_fault(&self->g, &f));
+	EXPECT_EQ(f.flags, XGPU_FAULT_WRITE | XGPU_FAULT_PERMISSION);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0);
+}
+
 /* The level where the walk ended says which table is missing. */
 TEST_F(xgpu, level_of_a_fault)
 {
