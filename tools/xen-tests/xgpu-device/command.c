@@ -150,7 +150,7 @@ static void fence(struct xgpu *s, struct xgpu_ctx *c)
 		.result = cpu_to_le64(failed ? c->err_result : c->last_result),
 		.fault_va = cpu_to_le64(failed ? c->err_va : 0),
 	};
-	uint64_t addr = c->cmd.dst, last = c->last_result;
+	uint64_t addr = c->cmd.dst;
 
 	if (!xgpu_dma(s, c, addr + 8, 0, (uint8_t *)&out + 8, sizeof(out) - 8, true) ||
 	    !xgpu_dma(s, c, addr, 0, &out, 8, true)) {
@@ -159,9 +159,8 @@ static void fence(struct xgpu *s, struct xgpu_ctx *c)
 	}
 	c->fence = c->cmd.value;
 	c->err_status = XGPU_ST_OK;
+	c->last_result = 0;
 	xgpu_complete(s, c, XGPU_ST_OK, 0);
-	/* A fence has no result of its own. */
-	c->last_result = last;
 }
 
 /**

@@ -54,6 +54,8 @@ TEST_F(xgpu, replay_goes_on_where_it_stopped)
 	EXPECT_EQ(gpu_record(&self->c, 0).status, XGPU_ST_OK);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_RING_HEAD)), 1);
 	EXPECT_EQ(qtest_readq(self->g.q, pages + 2 * 4096), 0x77);
+	/* Not a byte was written twice. */
+	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_BYTES_WRITTEN), 3 * 4096);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_REPLAYS), 3);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_FAULTS), 3);
 }
