@@ -262,7 +262,7 @@ void xgpu_timer(void *opaque)
 		xgpu_shoot_run(s, now);
 		xgpu_fault_room(s);
 		more = take_turns(s, now, &steps, &bytes);
-	} while (more && steps && bytes);
+	} while (more && steps && bytes && !s->gone);
 	xgpu_shoot_run(s, now);
 
 	due = next_due(s);
