@@ -38,7 +38,7 @@
 /* Shootdowns that the device has taken from the queue and not yet completed */
 #define XGPU_SHOOTING		64
 /* Stale hits of entries that were evicted since; those of more pages stay in the count. */
-#define XGPU_EVICTED		64
+#define XGPU_EVICTED		512
 
 /* Where a translation leads */
 struct xgpu_place {
