@@ -85,6 +85,13 @@ programs: source $(if $(of_arch),root) ## build the programs that run in the lab
 		O=$(CURDIR)/build/tests$(of_arch) KTREE=$(cache)/tree/stock \
 		$(if $(of_arch),CROSS=aarch64-linux-gnu- SDK=../../build/root$(of_arch)/sdk)
 
+.PHONY: gpu-passthrough-check
+gpu-passthrough-check: ## build what tells whether this computer could give a GPU to a domain
+	@mkdir -p build/host && exec 9>build/programs.lock && flock 9 && \
+	$(MAKE) --no-print-directory -s -C tools/xen-tests O=$(CURDIR)/build/host KTREE=none \
+		$(CURDIR)/build/host/bin/gpu-passthrough-check
+	@echo build/host/bin/gpu-passthrough-check
+
 check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model
 	@$(lab)/setup.sh check
 	@$(lab)/check.sh
@@ -143,7 +150,7 @@ help: ## this list
 	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default); stock: the packaged kernel without the overlay; debug: ours with lockdep, kmemleak and more' \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, xgpu-device, grants, gpu, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, gpu, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \

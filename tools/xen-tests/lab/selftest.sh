@@ -466,10 +466,16 @@ t_all_fails_with_a_step()
 	all_of_it 1 '^compat +0 +1 +0 '
 }
 
+# -- gpu-passthrough-check -------------------------------------------------------------
+
+gpu_check=$GM_TOP/tools/xen-tests/gpu-passthrough-check/selftest.sh
+# shellcheck source=/dev/null
+. "$gpu_check"
+
 # -------------------------------------------------------------------------------
 
-# In the order of this file, which is the order of the ideas.
-mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0")
+# In the order of the files, which is the order of the ideas.
+mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0" "$gpu_check")
 if [ -n "${TEST:-}" ]; then
 	tests=("$TEST")
 	declare -F "t_$TEST" >/dev/null || tests=()
