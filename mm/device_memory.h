@@ -5,11 +5,13 @@
 #ifndef _MM_DEVICE_MEMORY_H
 #define _MM_DEVICE_MEMORY_H
 
+#include <linux/scatterlist.h>
+
 #include "device_mirror.h"
 
 /* What is evicted at once, and what a chunk that is moved as a whole gets. */
-#define MEMORY_BLOCK_SIZE	MIRROR_CHUNK_SIZE
-#define MEMORY_BLOCK_PAGES	MIRROR_CHUNK_PAGES
+#define MEMORY_BLOCK_SIZE MIRROR_CHUNK_SIZE
+#define MEMORY_BLOCK_PAGES MIRROR_CHUNK_PAGES
 
 /*
  * struct memory_block_state - 2 MiB of the device's memory, under device_memory.lock
@@ -27,13 +29,15 @@ struct memory_block_state {
  * struct memory_move - what is needed to move up to a chunk: too much for a stack
  * @src: as for migrate_vma_setup()
  * @dst: likewise
- * @dma: DMA address of the page in system memory
+ * @sg: the pages in system memory, so that an IOMMU maps, and forgets, all of them at once
+ * @offsets: where in the device's memory those in @sg are, or go
  * @copies: for ops->copy()
  */
 struct memory_move {
 	unsigned long src[MIRROR_CHUNK_PAGES];
 	unsigned long dst[MIRROR_CHUNK_PAGES];
-	dma_addr_t dma[MIRROR_CHUNK_PAGES];
+	struct scatterlist sg[MIRROR_CHUNK_PAGES];
+	u64 offsets[MIRROR_CHUNK_PAGES];
 	struct device_memory_copy copies[MIRROR_CHUNK_PAGES];
 };
 

@@ -42,7 +42,7 @@ static unsigned int move_add(struct memory_move *move, unsigned int nr, dma_addr
 		last->nr_pages++;
 		return nr;
 	}
-	move->copies[nr] = (struct device_memory_copy) {
+	move->copies[nr] = (struct device_memory_copy){
 		.system = dma,
 		.offset = offset,
 		.nr_pages = 1,
@@ -51,44 +51,83 @@ static unsigned int move_add(struct memory_move *move, unsigned int nr, dma_addr
 	return nr + 1;
 }
 
-/* Copies what has a dst. Pages that cannot be copied stay. Returns how many have been. */
-static unsigned int move_copy(struct device_memory *memory, struct memory_move *move,
-			      unsigned int nr_pages, enum dma_data_direction dir)
+/*
+ * Lists what has a dst: pages of the system in move->sg, those that are to be cleared as
+ * copies. Returns the number of the former; *nr_copies is that of the latter.
+ */
+static unsigned int move_list(struct device_memory *memory, struct memory_move *move,
+			      unsigned int nr_pages, bool to_device, unsigned int *nr_copies)
 {
-	bool to_device = dir == DMA_TO_DEVICE;
-	unsigned int i, nr = 0, done = 0;
-	int ret = 0;
+	unsigned int i, nr = 0;
 
+	sg_init_table(move->sg, nr_pages);
 	for (i = 0; i < nr_pages; i++) {
 		struct page *src = migrate_pfn_to_page(move->src[i]);
 		struct page *dst = migrate_pfn_to_page(move->dst[i]);
-		struct page *system = to_device ? src : dst;
+		u64 offset;
 
-		move->dma[i] = DMA_MAPPING_ERROR;
 		if (!dst)
 			continue;
-		if (system) {
-			move->dma[i] = dma_map_page(memory->dev, system, 0, PAGE_SIZE, dir);
-			if (dma_mapping_error(memory->dev, move->dma[i])) {
-				move->dma[i] = DMA_MAPPING_ERROR;
-				move_drop(move, i);
-				continue;
-			}
+		offset = memory_offset(memory, to_device ? dst : src);
+		if (!src) {
+			*nr_copies = move_add(move, *nr_copies, 0, offset, true);
+			continue;
 		}
-		nr = move_add(move, nr, move->dma[i],
-			      memory_offset(memory, to_device ? dst : src), !system);
-		done++;
+		sg_set_page(&move->sg[nr], to_device ? src : dst, PAGE_SIZE, 0);
+		move->offsets[nr++] = offset;
 	}
 	if (nr)
-		ret = memory->ops->copy(memory, move->copies, nr, dir);
+		sg_mark_end(&move->sg[nr - 1]);
+	return nr;
+}
+
+/* The listed pages, mapped as @nents pieces, as copies */
+static unsigned int move_add_mapped(struct memory_move *move, unsigned int nents,
+				    unsigned int nr_copies)
+{
+	struct scatterlist *sg;
+	unsigned int i, at, k = 0;
+
+	for_each_sg(move->sg, sg, nents, i)
+		for (at = 0; at < sg_dma_len(sg); at += PAGE_SIZE)
+			nr_copies = move_add(move, nr_copies, sg_dma_address(sg) + at,
+					     move->offsets[k++], false);
+	return nr_copies;
+}
+
+static int move_map_and_copy(struct device_memory *memory, struct memory_move *move,
+			     unsigned int nr_pages, enum dma_data_direction dir)
+{
+	unsigned int nr_copies = 0, nr, nents = 0;
+	int ret = 0;
+
+	nr = move_list(memory, move, nr_pages, dir == DMA_TO_DEVICE, &nr_copies);
+	if (nr) {
+		nents = dma_map_sg_attrs(memory->dev, move->sg, nr, dir, DMA_ATTR_NO_WARN);
+		if (!nents)
+			return -EIO;
+		nr_copies = move_add_mapped(move, nents, nr_copies);
+	}
+	if (nr_copies)
+		ret = memory->ops->copy(memory, move->copies, nr_copies, dir);
+	if (nr)
+		dma_unmap_sg(memory->dev, move->sg, nr, dir);
+	return ret;
+}
+
+/* Copies what has a dst. If that fails, all stay. Returns how many have been copied. */
+static unsigned int move_copy(struct device_memory *memory, struct memory_move *move,
+			      unsigned int nr_pages, enum dma_data_direction dir)
+{
+	int ret = move_map_and_copy(memory, move, nr_pages, dir);
+	unsigned int i, done = 0;
 
 	for (i = 0; i < nr_pages; i++) {
-		if (move->dma[i] != DMA_MAPPING_ERROR)
-			dma_unmap_page(memory->dev, move->dma[i], PAGE_SIZE, dir);
 		if (ret && move->dst[i])
 			move_drop(move, i);
+		done += !!move->dst[i];
 	}
-	return ret ? 0 : done;
+	return done;
 }
 
 /*
@@ -169,7 +208,8 @@ static void move_alloc(struct memory_move *move, unsigned int i, struct vm_area_
 	struct page *page;
 
 	move->dst[i] = 0;
-	if (!(move->src[i] & MIGRATE_PFN_MIGRATE))
+	/* What is not there at all (no page) need not come back. */
+	if (!(move->src[i] & MIGRATE_PFN_MIGRATE) || !migrate_pfn_to_page(move->src[i]))
 		return;
 	page = vma ? alloc_page_vma(gfp, vma, addr) : alloc_page(gfp);
 	if (!page)
@@ -218,23 +258,24 @@ static vm_fault_t move_to_ram(struct vm_fault *vmf, struct memory_move *move,
 
 /*
  * The CPU has touched a page that is in the device's memory: it comes back, with those of its
- * chunk that are there, too. Without memory for so much at once, it comes alone.
+ * chunk that are there, too. Without memory, or DMA addresses, for so much at once, it comes
+ * alone.
  */
 vm_fault_t memory_to_ram(struct vm_fault *vmf)
 {
 	struct device_memory *memory = container_of(vmf->page->pgmap, struct device_memory, pgmap);
 	unsigned long addr = vmf->address & PAGE_MASK;
 	unsigned long base = ALIGN_DOWN(addr, MIRROR_CHUNK_SIZE);
+	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct memory_move *move;
-	vm_fault_t ret;
 
 	move = kvmalloc(sizeof(*move), GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
-	if (move) {
+	if (move)
 		ret = move_to_ram(vmf, move, max(base, vmf->vma->vm_start),
 				  min(base + MIRROR_CHUNK_SIZE, vmf->vma->vm_end));
-		kvfree(move);
+	kvfree(move);
+	if (!(ret & VM_FAULT_SIGBUS))
 		return ret;
-	}
 	mutex_lock(&memory->spare_lock);
 	ret = move_to_ram(vmf, memory->spare, addr, addr + PAGE_SIZE);
 	mutex_unlock(&memory->spare_lock);
