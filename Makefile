@@ -43,7 +43,7 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 ##@ The two that matter
 .PHONY: run test test-all
 run: machine $(call gpu_of,$(or $(LAB),pv)) ## the main job: a guest's memory granted, mapped in dom0, revoked
-	@$(lab)/boot.sh run $(or $(LAB),pv)
+	@$(lab)/boot.sh run $(or $(LAB),gpu-dom0)
 
 test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh

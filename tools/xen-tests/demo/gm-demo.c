@@ -16,16 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <xen/xgpu.h>
 #include <xengnttab.h>
 
 #include "gm.h"
+#include "gm_gpu.h"
 
 #define GUEST "granter"
 #define PAGES 1024U
@@ -239,42 +238,6 @@ static void unmap_in_two_steps(xengnttab_handle *xgt, void *addr,
 	expect_table(domid, base, PAGES, 0);
 }
 
-/* Work for the GPU, and how it ended: XGPU_FENCE_* */
-static unsigned int gpu_work(int fd, unsigned int op, const void *dst, const void *src,
-			     uint64_t *result)
-{
-	struct xgpu_work work = {
-		.op = op,
-		.dst = (uintptr_t)dst,
-		.src = (uintptr_t)src,
-		.len = BYTES,
-	};
-	struct xgpu_submit submit = {
-		.size = sizeof(submit),
-		.nr = 1,
-		.work = (uintptr_t)&work,
-	};
-	struct xgpu_wait wait = { .size = sizeof(wait), .timeout_ns = -1 };
-
-	if (ioctl(fd, XGPU_IOCTL_SUBMIT, &submit))
-		failed("work for the GPU: %s", strerror(errno));
-	wait.fence = submit.fence;
-	if (ioctl(fd, XGPU_IOCTL_WAIT, &wait))
-		failed("waiting for the GPU: %s", strerror(errno));
-	*result = wait.result;
-	return wait.status;
-}
-
-/* What the GPU's checksum is defined to be */
-static uint64_t checksum(const uint64_t *word)
-{
-	uint64_t sum = 0, i;
-
-	for (i = 0; i < BYTES / sizeof(*word); i++)
-		sum += word[i] * (2 * i + 1);
-	return sum;
-}
-
 static void gpu_exchange(int fd, struct gm_guest *g, struct gm_grant *gr, void *addr)
 {
 	void *picture = malloc(BYTES);
@@ -283,13 +246,13 @@ static void gpu_exchange(int fd, struct gm_guest *g, struct gm_grant *gr, void *
 	if (!picture)
 		failed("malloc: %s", strerror(errno));
 	begin();
-	if (gpu_work(fd, XGPU_WORK_CHECKSUM, NULL, addr, &sum) || sum != checksum(addr))
+	if (gpu_sum(fd, addr, BYTES, &sum) || sum != cpu_sum(addr, BYTES))
 		failed("the GPU does not read what the guest has");
 	did("GPU", "reads all %lu bytes of the guest, by the backend's pointer", BYTES);
 
 	gm_fill(picture, SEED_GPU, 0, PAGES);
 	begin();
-	if (gpu_work(fd, XGPU_WORK_COPY, addr, picture, &sum))
+	if (gpu_copy(fd, addr, picture, BYTES))
 		failed("the GPU cannot copy");
 	did("GPU", "copies %lu bytes from malloc()ed memory to the guest's", BYTES);
 	begin();
@@ -305,11 +268,11 @@ static void gpu_after_unmap(int fd, void *addr)
 	uint64_t sum;
 
 	begin();
-	if (gpu_work(fd, XGPU_WORK_CHECKSUM, NULL, addr, &sum) != XGPU_FENCE_FAULT)
+	if (gpu_sum(fd, addr, BYTES, &sum) != XGPU_FENCE_FAULT)
 		failed("the GPU still reaches memory that was unmapped");
 	did("GPU", "reads by the same pointer: its fence ends with a fault");
-	if (ioctl(fd, XGPU_IOCTL_QUERY, &query))
-		failed("asking the GPU: %s", strerror(errno));
+	if (gpu_ioctl(fd, XGPU_IOCTL_QUERY, &query))
+		failed("the GPU does not answer");
 	if (query.stale || query.stale_cached || query.dma_errors)
 		failed("GPU: %llu stale translations used, %u left, %llu accesses refused",
 		       (unsigned long long)query.stale, query.stale_cached,
@@ -325,8 +288,8 @@ static void gpu_round(struct gm_guest *g, struct gm_grant *gr, const struct gm_g
 	void *addr;
 	int fd;
 
-	gm_run(NULL, 0, GM_TIMEOUT_MS, "modprobe xgpu");
-	fd = open("/dev/xgpu0", O_RDWR | O_CLOEXEC);
+	gpu_load(GPU_0);
+	fd = open(GPU_0, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
 		say("No GPU in this machine: LAB=gpu-dom0 has one\n");
 		return;

@@ -142,11 +142,12 @@ TEST_F_TIMEOUT(passthrough, finds_the_iommu, GM_TEST_S)
 	EXPECT_EQ(1, check(self, ""));
 	if (has) {
 		EXPECT_NE(NULL, line(self->out, NULL, "OK", "iommu"));
-		if (self->xen || kernel_can_remap())
+		if (self->xen || kernel_can_remap()) {
 			EXPECT_NE(NULL, line(self->out, NULL, "OK", "intremap"));
-		else
+		} else {
 			EXPECT_TRUE(has_todo(line(self->out, NULL, "WARN", "intremap"),
 					     "CONFIG_IRQ_REMAP=y"));
+		}
 	} else {
 		EXPECT_TRUE(has_todo(line(self->out, NULL, "FAIL", "iommu"),
 				     "the firmware offers none"));
