@@ -172,7 +172,7 @@ static int xgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret)
 		goto put;
 	/* Each fault of a context may wait for a disk: no other waits for that. */
-	xgpu->wq = alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, XGPU_CONTEXTS, xgpu->name);
+	xgpu->wq = alloc_workqueue("%s", WQ_UNBOUND, XGPU_CONTEXTS, xgpu->name);
 	ret = xgpu->wq ? 0 : -ENOMEM;
 	if (ret)
 		goto put;
