@@ -33,8 +33,8 @@ of_arch := $(if $(filter-out x86,$(GM_ARCH)),-$(GM_ARCH))
 # Every QEMU ends when this make does, whatever kills it (see labrun.c).
 export GM_OWNER := $(shell echo $$PPID)
 
-# gpu-device, if a lab of $(1) has our GPU
-gpu_of = $(if $(shell grep -sl '^LAB_DEVICES=.*xgpu' $(addsuffix .conf,$(addprefix configs/lab/,$(1)))),gpu-device)
+# gpu-device, if a lab of $(1) has our GPU, by itself or as the lab that it is made from has
+gpu_of = $(if $(shell grep -slE '^LAB_DEVICES=.*xgpu|^\. .*/gpu-' $(addsuffix .conf,$(addprefix configs/lab/,$(1)))),gpu-device)
 
 lab   := tools/xen-tests/lab
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
@@ -42,8 +42,8 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 
 ##@ The two that matter
 .PHONY: run test test-all
-run: machine $(call gpu_of,$(or $(LAB),pv)) ## the main job: a guest's memory granted, mapped in dom0, revoked
-	@$(lab)/boot.sh run $(or $(LAB),pv)
+run: machine $(call gpu_of,$(or $(LAB),gpu-dom0)) ## the main job: a guest's memory granted, mapped in dom0, mirrored by a GPU, revoked  [LAB=]
+	@$(lab)/boot.sh run $(or $(LAB),gpu-dom0)
 
 test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
 	@$(lab)/test.sh
@@ -58,7 +58,7 @@ shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [
 
 # Two kernels, each with all that boots; what differs between them is ours.
 .PHONY: bench
-bench: source ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST=]
+bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST=]
 	@$(lab)/setup.sh bench
 	@$(MAKE) --no-print-directory KERNEL=stock machine
 	@$(MAKE) --no-print-directory KERNEL=ours machine

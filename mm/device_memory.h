@@ -10,8 +10,8 @@
 #include "device_mirror.h"
 
 /* What is evicted at once, and what a chunk that is moved as a whole gets. */
-#define MEMORY_BLOCK_SIZE	MIRROR_CHUNK_SIZE
-#define MEMORY_BLOCK_PAGES	MIRROR_CHUNK_PAGES
+#define MEMORY_BLOCK_SIZE MIRROR_CHUNK_SIZE
+#define MEMORY_BLOCK_PAGES MIRROR_CHUNK_PAGES
 
 /*
  * struct memory_block_state - 2 MiB of the device's memory, under device_memory.lock

@@ -42,7 +42,7 @@ static unsigned int move_add(struct memory_move *move, unsigned int nr, dma_addr
 		last->nr_pages++;
 		return nr;
 	}
-	move->copies[nr] = (struct device_memory_copy) {
+	move->copies[nr] = (struct device_memory_copy){
 		.system = dma,
 		.offset = offset,
 		.nr_pages = 1,

@@ -28,9 +28,7 @@ static void mt_map_small(struct ht_ctx *ctx, unsigned long first, unsigned long 
 
 static long mt_move(struct mt_device *device, unsigned long first, unsigned long nr)
 {
-	return device_mirror_prefetch(&device->mirror, ht_addr(device->ctx, first),
-				      ht_addr(device->ctx, first + nr),
-				      DEVICE_MIRROR_TO_DEVICE | DEVICE_MIRROR_WRITE);
+	return mt_prefetch(device, first, nr, DEVICE_MIRROR_TO_DEVICE | DEVICE_MIRROR_WRITE);
 }
 
 static bool mt_is_local(const struct mt_device *device, unsigned long page)
@@ -72,7 +70,7 @@ static void pages_move_there_and_back(struct kunit *test)
 	mt_device_free(device);
 }
 
-/* Some of the chunk's pages have been thrown away meanwhile: they are zero, and not the device's. */
+/* Some of the chunk's pages have been thrown away meanwhile: they are zero now. */
 static void pages_come_back_from_between_holes(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
@@ -147,12 +145,10 @@ static void advice_moves_what_the_device_touches(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
 	struct ht_ctx *ctx = device->ctx;
-	struct device_mirror *mirror = &device->mirror;
 
 	mt_map_small(ctx, 0, 256);
 	ht_fill(ctx, 0, 256);
-	KUNIT_EXPECT_EQ(test, device_mirror_advise(mirror, ht_addr(ctx, 0), ht_addr(ctx, 128),
-						   DEVICE_MIRROR_ADVICE_DEVICE), 0);
+	KUNIT_EXPECT_EQ(test, mt_advise(device, 0, 128, DEVICE_MIRROR_ADVICE_DEVICE), 0);
 	mt_expect_read(device, 5, 1);
 	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 5));
 	mt_expect_cpu(ctx, 5, 1);
@@ -160,13 +156,11 @@ static void advice_moves_what_the_device_touches(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 5));
 
 	/* Not there, whatever is asked for. */
-	KUNIT_EXPECT_EQ(test, device_mirror_advise(mirror, ht_addr(ctx, 0), ht_addr(ctx, 256),
-						   DEVICE_MIRROR_ADVICE_SYSTEM), 0);
+	KUNIT_EXPECT_EQ(test, mt_advise(device, 0, 256, DEVICE_MIRROR_ADVICE_SYSTEM), 0);
 	mt_expect_cpu(ctx, 5, 1);
 	KUNIT_EXPECT_GT(test, mt_move(device, 0, 256), 0L);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 5) && !mt_is_local(device, 5));
-	KUNIT_EXPECT_EQ(test, device_mirror_advise(mirror, ht_addr(ctx, 1), ht_addr(ctx, 1), 0),
-			-EINVAL);
+	KUNIT_EXPECT_EQ(test, mt_advise(device, 1, 0, 0), -EINVAL);
 	mt_device_free(device);
 }
 
@@ -177,9 +171,7 @@ static void advice_goes_with_the_mapping(struct kunit *test)
 
 	mt_map_small(ctx, 0, 64);
 	ht_fill(ctx, 0, 64);
-	KUNIT_EXPECT_EQ(test, device_mirror_advise(&device->mirror, ht_addr(ctx, 0),
-						   ht_addr(ctx, 64),
-						   DEVICE_MIRROR_ADVICE_DEVICE), 0);
+	KUNIT_EXPECT_EQ(test, mt_advise(device, 0, 64, DEVICE_MIRROR_ADVICE_DEVICE), 0);
 	mt_expect_read(device, 5, 1);
 	mt_unmap(ctx, 0, 64);
 	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
@@ -211,6 +203,7 @@ static void copy_that_fails(struct kunit *test)
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
 	struct ht_ctx *ctx = device->ctx;
 	u64 word;
+	int got;
 
 	mt_map_small(ctx, 0, 32);
 	ht_fill(ctx, 0, 32);
@@ -224,8 +217,8 @@ static void copy_that_fails(struct kunit *test)
 	device->copy_error = 0;
 	KUNIT_EXPECT_GT(test, mt_move(device, 0, 32), 0L);
 	device->copy_error = -EIO;
-	KUNIT_EXPECT_LE(test, access_remote_vm(ctx->mm, ht_addr(ctx, 3), &word, sizeof(word), 0),
-			0);
+	got = access_remote_vm(ctx->mm, ht_addr(ctx, 3), &word, sizeof(word), 0);
+	KUNIT_EXPECT_LE(test, got, 0);
 	KUNIT_EXPECT_EQ(test, device_memory_evict_all(&device->memory), -EIO);
 	device->copy_error = 0;
 	mt_expect_cpu(ctx, 0, 32);
@@ -302,4 +295,5 @@ static struct kunit_suite device_memory_suite = {
 	.exit = ht_test_exit,
 	.test_cases = device_memory_cases,
 };
+
 kunit_test_suite(device_memory_suite);

@@ -555,7 +555,7 @@ EXPORT_SYMBOL_GPL(device_mirror_destroy);
  */
 void device_mirror_get_stats(struct device_mirror *mirror, struct device_mirror_stats *stats)
 {
-	*stats = (struct device_mirror_stats) {
+	*stats = (struct device_mirror_stats){
 		.faults = atomic64_read(&mirror->count.faults),
 		.faults_failed = atomic64_read(&mirror->count.faults_failed),
 		.retries = atomic64_read(&mirror->count.retries),

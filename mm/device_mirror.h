@@ -14,31 +14,31 @@
 #include <linux/sizes.h>
 
 /* A chunk: what one fault looks at, and what one table of the device covers. */
-#define MIRROR_CHUNK_SHIFT	21
-#define MIRROR_CHUNK_SIZE	BIT(MIRROR_CHUNK_SHIFT)
-#define MIRROR_CHUNK_PAGES	(MIRROR_CHUNK_SIZE >> PAGE_SHIFT)
+#define MIRROR_CHUNK_SHIFT 21
+#define MIRROR_CHUNK_SIZE BIT(MIRROR_CHUNK_SHIFT)
+#define MIRROR_CHUNK_PAGES (MIRROR_CHUNK_SIZE >> PAGE_SHIFT)
 
 /*
  * A window: one subscription. Larger ones cost less when a process has much memory; but a
  * fault waits for every invalidation in its window.
  */
-#define MIRROR_WINDOW_SHIFT	25
-#define MIRROR_WINDOW_SIZE	BIT(MIRROR_WINDOW_SHIFT)
-#define MIRROR_WINDOW_CHUNKS	(MIRROR_WINDOW_SIZE / MIRROR_CHUNK_SIZE)
+#define MIRROR_WINDOW_SHIFT 25
+#define MIRROR_WINDOW_SIZE BIT(MIRROR_WINDOW_SHIFT)
+#define MIRROR_WINDOW_CHUNKS (MIRROR_WINDOW_SIZE / MIRROR_CHUNK_SIZE)
 
 /* A fault brings in as many pages around it that are not there yet. */
-#define MIRROR_AROUND_SIZE	SZ_64K
+#define MIRROR_AROUND_SIZE SZ_64K
 
 /*
  * mirror_chunk.unit: 0 for a page that the device has not, MIRROR_UNIT_TAIL for one of a
  * run that begins further down, and for the first of a run
  */
-#define MIRROR_UNIT_HEAD	BIT(7)
-#define MIRROR_UNIT_WRITE	BIT(6)
-#define MIRROR_UNIT_LOCAL	BIT(5)	/* in the device's memory */
-#define MIRROR_UNIT_ORDER	GENMASK(4, 0)
+#define MIRROR_UNIT_HEAD BIT(7)
+#define MIRROR_UNIT_WRITE BIT(6)
+#define MIRROR_UNIT_LOCAL BIT(5) /* in the device's memory */
+#define MIRROR_UNIT_ORDER GENMASK(4, 0)
 
-#define MIRROR_UNIT_TAIL	1
+#define MIRROR_UNIT_TAIL 1
 
 struct mirror_chunk {
 	struct hmm_dma_map map;
@@ -56,7 +56,7 @@ struct mirror_window {
 	struct mmu_interval_notifier notifier;
 	struct device_mirror *mirror;
 	refcount_t users;
-	spinlock_t lock;
+	spinlock_t lock; /* chunks, and what is in them */
 	bool idle;
 	struct mirror_chunk *chunks[MIRROR_WINDOW_CHUNKS];
 	struct mirror_finish spare;

@@ -179,33 +179,25 @@ static bool mirror_has(const struct mirror_fault *fault, const struct mirror_chu
  * -- one fault
  */
 
-/* The chunk of the fault, made if need be. Returns with the window's lock, unless an ERR_PTR(). */
-static struct mirror_chunk *mirror_lock_chunk(struct mirror_fault *fault)
+/* Sees to it that the fault's chunk is there; which it may no longer be without the lock. */
+static int mirror_make_chunk(struct mirror_fault *fault)
 {
 	struct mirror_chunk **slot = mirror_chunk_slot(fault->window, fault->addr);
-	struct mirror_chunk *chunk, *new = NULL;
+	struct mirror_chunk *new;
 
-	for (;;) {
-		spin_lock(&fault->window->lock);
-		if (!*slot && new) {
-			*slot = new;
-			new = NULL;
-		}
-		chunk = *slot;
-		if (chunk) {
-			if (!new)
-				return chunk;
-			/* Made in vain; not freed under the lock. */
-			spin_unlock(&fault->window->lock);
-			mirror_chunk_free(fault->mirror, new);
-			new = NULL;
-			continue;
-		}
-		spin_unlock(&fault->window->lock);
-		new = mirror_chunk_alloc(fault->mirror);
-		if (IS_ERR(new))
-			return new;
+	if (READ_ONCE(*slot))
+		return 0;
+	new = mirror_chunk_alloc(fault->mirror);
+	if (IS_ERR(new))
+		return PTR_ERR(new);
+	spin_lock(&fault->window->lock);
+	if (!*slot) {
+		*slot = new;
+		new = NULL;
 	}
+	spin_unlock(&fault->window->lock);
+	mirror_chunk_free(fault->mirror, new);
+	return 0;
 }
 
 /* What to ask for: @start to @end must be had, or at least the page; the rest if it is there. */
@@ -286,12 +278,15 @@ static int mirror_try(struct mirror_fault *fault, unsigned long start, unsigned 
 	int ret;
 
 	ret = mirror_read(fault, start, end);
+	if (!ret)
+		ret = mirror_make_chunk(fault);
 	if (ret)
 		return ret;
-	chunk = mirror_lock_chunk(fault);
-	if (IS_ERR(chunk))
-		return PTR_ERR(chunk);
-	if (mmu_interval_read_retry(&fault->window->notifier, fault->range.notifier_seq)) {
+
+	spin_lock(&fault->window->lock);
+	chunk = *mirror_chunk_slot(fault->window, fault->addr);
+	if (!chunk ||
+	    mmu_interval_read_retry(&fault->window->notifier, fault->range.notifier_seq)) {
 		atomic64_inc(&fault->mirror->count.retries);
 		ret = -EAGAIN;
 	} else {
@@ -328,7 +323,7 @@ static int mirror_fault_chunk(struct device_mirror *mirror, unsigned long addr,
 	ret = PTR_ERR_OR_ZERO(fault->window);
 	if (ret)
 		goto free;
-	fault->range = (struct hmm_range) {
+	fault->range = (struct hmm_range){
 		.notifier = &fault->window->notifier,
 		.start = base,
 		.end = base + MIRROR_CHUNK_SIZE,

@@ -432,15 +432,12 @@ static void prefetch_passes_over_holes(struct kunit *test)
 
 	ht_map(ctx, 2, 10, HT_RW_PROT);
 	ht_map(ctx, 600, 20, PROT_READ);
-	KUNIT_EXPECT_EQ(test, device_mirror_prefetch(&device->mirror, ht_addr(ctx, 0),
-						     ht_addr(ctx, 1024), DEVICE_MIRROR_WRITE),
-			30L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mt_prefetch(device, 0, 1024, DEVICE_MIRROR_WRITE), 30L * PAGE_SIZE);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 2) && mt_has(device, 11) && mt_has(device, 619));
 	KUNIT_EXPECT_TRUE(test, device->table[2].write);
 	KUNIT_EXPECT_FALSE(test, device->table[600].write);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&device->mirror.count.faults), 0LL);
-	KUNIT_EXPECT_EQ(test, device_mirror_prefetch(&device->mirror, ht_addr(ctx, 4),
-						     ht_addr(ctx, 4), 0), (long)-EINVAL);
+	KUNIT_EXPECT_EQ(test, mt_prefetch(device, 4, 0, 0), (long)-EINVAL);
 	mt_done(device);
 }
 
@@ -461,8 +458,7 @@ static void process_may_end_first(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mt_has(device, 0) || mt_has(device, 99));
 	KUNIT_EXPECT_EQ(test, atomic_read(&device->started), atomic_read(&device->finished));
 	KUNIT_EXPECT_EQ(test, mt_read(device, 0, &word), -ESRCH);
-	KUNIT_EXPECT_EQ(test, device_mirror_prefetch(&device->mirror, ht_addr(ctx, 0),
-						     ht_addr(ctx, 4), 0), 0L);
+	KUNIT_EXPECT_EQ(test, mt_prefetch(device, 0, 4, 0), 0L);
 	mt_done(device);
 }
 
@@ -489,8 +485,8 @@ static bool mt_is_empty(struct device_mirror *mirror)
 {
 	unsigned int i;
 
-	for (i = 0; i < 200 && !xa_empty(&mirror->windows); i++)
-		msleep(10);
+	for (i = 0; i < 100 && !xa_empty(&mirror->windows); i++)
+		msleep(20);
 	return xa_empty(&mirror->windows);
 }
 
@@ -625,4 +621,5 @@ static struct kunit_suite device_mirror_suite = {
 	.exit = ht_test_exit,
 	.test_cases = device_mirror_cases,
 };
+
 kunit_test_suite(device_mirror_suite);

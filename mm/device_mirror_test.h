@@ -45,8 +45,10 @@ struct mt_entry {
  * @last: the last one
  * @started: shootdowns that have been started
  * @finished: shootdowns that have been waited for
- * @log: of the order in which shootdowns of several devices were started and finished
+ * @name: for @log
+ * @log: the order in which shootdowns of several devices were started and finished
  * @hold: shootdown_finish() waits for this, if it is not NULL
+ * @held: it does
  * @prepare_error: what prepare() returns
  */
 struct mt_device {
@@ -57,7 +59,7 @@ struct mt_device {
 	bool mirrored;
 	struct mt_entry *table;
 	struct mt_entry *tlb;
-	spinlock_t lock;
+	spinlock_t lock; /* tlb */
 
 	struct device_memory memory;
 	bool has_memory;
@@ -83,6 +85,10 @@ int mt_write(struct mt_device *device, unsigned long page, u64 word);
 void mt_expect_read(struct mt_device *device, unsigned long first, unsigned long nr);
 void mt_unmap(struct ht_ctx *ctx, unsigned long first, unsigned long nr);
 u64 mt_cpu_read(struct ht_ctx *ctx, unsigned long page);
+long mt_prefetch(struct mt_device *device, unsigned long first, unsigned long nr,
+		 unsigned int flags);
+int mt_advise(struct mt_device *device, unsigned long first, unsigned long nr,
+	      enum device_mirror_advice advice);
 
 static inline bool mt_has(const struct mt_device *device, unsigned long page)
 {

@@ -53,7 +53,7 @@ static void mt_map(struct device_mirror *mirror, const struct device_mirror_run 
 		/* Either nothing was there, or the same with less permission. */
 		KUNIT_EXPECT_TRUE(device->ctx->test,
 				  !entry->valid || (entry->address == address && !entry->write));
-		*entry = (struct mt_entry) {
+		*entry = (struct mt_entry){
 			.address = address,
 			.valid = true,
 			.write = run->write,
@@ -181,9 +181,10 @@ struct mt_device *mt_device_new(struct kunit *test, u64 memory)
 	if (memory) {
 		/* Nobody's old secrets are to be seen. */
 		memset(device->vram, 0x5c, memory);
-		if (device_memory_init(&device->memory, device->dev, memory, &mt_memory_ops, device))
+		device->has_memory = !device_memory_init(&device->memory, device->dev, memory,
+							 &mt_memory_ops, device);
+		if (!device->has_memory)
 			goto fail;
-		device->has_memory = true;
 	}
 	if (device_mirror_init(&device->mirror, device->dev, device->ctx->mm, &mt_ops,
 			       memory ? &device->memory : NULL))
@@ -305,8 +306,23 @@ void mt_unmap(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
 u64 mt_cpu_read(struct ht_ctx *ctx, unsigned long page)
 {
 	u64 word = 0;
+	int got;
 
-	KUNIT_EXPECT_EQ(ctx->test, access_remote_vm(ctx->mm, ht_addr(ctx, page), &word,
-						    sizeof(word), 0), (int)sizeof(word));
+	got = access_remote_vm(ctx->mm, ht_addr(ctx, page), &word, sizeof(word), 0);
+	KUNIT_EXPECT_EQ(ctx->test, got, (int)sizeof(word));
 	return word;
+}
+
+long mt_prefetch(struct mt_device *device, unsigned long first, unsigned long nr,
+		 unsigned int flags)
+{
+	return device_mirror_prefetch(&device->mirror, ht_addr(device->ctx, first),
+				      ht_addr(device->ctx, first + nr), flags);
+}
+
+int mt_advise(struct mt_device *device, unsigned long first, unsigned long nr,
+	      enum device_mirror_advice advice)
+{
+	return device_mirror_advise(&device->mirror, ht_addr(device->ctx, first),
+				    ht_addr(device->ctx, first + nr), advice);
 }

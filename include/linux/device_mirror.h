@@ -121,8 +121,8 @@ enum device_mirror_advice {
 };
 
 /* Flags of device_mirror_fault() and device_mirror_prefetch() */
-#define DEVICE_MIRROR_WRITE	BIT(0)	/* the device wants to write */
-#define DEVICE_MIRROR_TO_DEVICE	BIT(1)	/* prefetch: into the device's memory */
+#define DEVICE_MIRROR_WRITE BIT(0) /* the device wants to write */
+#define DEVICE_MIRROR_TO_DEVICE BIT(1) /* prefetch: into the device's memory */
 
 /**
  * struct device_mirror_stats - what a mirror has done, counted since it was made
@@ -240,13 +240,13 @@ struct device_memory {
 
 	/* private: */
 	struct dev_pagemap pgmap;
-	spinlock_t lock;
+	spinlock_t lock; /* blocks to dying */
 	struct memory_block_state *blocks;
 	unsigned int nr_blocks;
 	struct list_head lru;
 	bool dying;
-	struct mutex evict_lock;
-	struct mutex spare_lock;
+	struct mutex evict_lock; /* one makes room at a time */
+	struct mutex spare_lock; /* spare */
 	struct memory_move *spare;
 	atomic64_t to_system;
 	atomic64_t evicted;

@@ -356,6 +356,10 @@ static int remove_table(pte_t *pte, unsigned long addr, void *data)
 /*
  * Nobody can be looking at the PTEs when the mapping ends: its VMA cannot be found any more.
  * So if we know where they are, the page tables need not be walked. Are they gone now?
+ *
+ * Only under the OOM reaper others may still look, under the page table lock that we have not
+ * got. The page tables stay, as the reaper holds the mmap lock; and who sees a PTE, and gets its
+ * page from gntdev_pv_page(), has it by the kernel side and by the claim, which end in close().
  */
 static bool removed_without_walk(struct pv_run *run, unsigned long start,
 				 unsigned long end)

@@ -87,7 +87,8 @@ static int insert_pages(struct gntdev_user *user, struct vm_area_struct *vma)
 
 /*
  * Will the process miss the mapping? Announcements say more than will happen (see pv.c), but
- * never UNMAP for what stays, except for what mremap() moves: gntdev_vma_open() sees to that.
+ * never UNMAP for what stays, except for what mremap() moves: gntdev_vma_open() sees to that;
+ * and for what the OOM reaper takes from a process that has been killed, but has not ended.
  */
 static bool mapping_ends(const struct mmu_notifier_range *range)
 {

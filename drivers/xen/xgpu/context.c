@@ -224,40 +224,44 @@ static void xgpu_watchdog(struct work_struct *work)
 /* Indices of the ring are used up to the end of the last fence that is complete. */
 static bool xgpu_ctx_has_room(struct xgpu_ctx *ctx, unsigned int nr)
 {
-	u32 used;
+	struct xgpu_result *oldest;
 
 	lockdep_assert_held(&ctx->lock);
 	xgpu_harvest_locked(ctx);
+	if (ctx->submitted == ctx->completed)
+		return nr <= XGPU_RING_ENTRIES;
 	if (ctx->submitted - ctx->completed >= XGPU_FENCES_KEPT)
 		return false;
-	used = ctx->submitted == ctx->completed ? 0 :
-	       ctx->ring.tail - ctx->results[(ctx->completed + 1) % XGPU_FENCES_KEPT].first;
-	return used + nr <= XGPU_RING_ENTRIES;
+	oldest = &ctx->results[(ctx->completed + 1) % XGPU_FENCES_KEPT];
+	return ctx->ring.tail - oldest->first + nr <= XGPU_RING_ENTRIES;
 }
 
 static void xgpu_push_work(struct xgpu_ring *ring, const struct xgpu_work *work)
 {
 	struct xgpu_cmd cmd = {
 		.op = cpu_to_le16(work->op),
-		.flags = cpu_to_le16(work->flags & XGPU_WORK_FLAG_SKIP ? XGPU_CMD_SKIP_ON_ERROR : 0),
 		.dst = cpu_to_le64(work->dst),
 		.src = cpu_to_le64(work->src),
 		.len = cpu_to_le64(work->len),
 		.value = cpu_to_le64(work->value),
 	};
 
+	if (work->flags & XGPU_WORK_FLAG_SKIP)
+		cmd.flags = cpu_to_le16(XGPU_CMD_SKIP_ON_ERROR);
 	xgpu_ring_push(ring, &cmd);
 }
 
-/* All of it or nothing: false if there is no room now. */
-static bool xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
-			    u64 *fence)
+/* All of it or nothing: -EAGAIN if there is no room now, -ENODEV if there never will be. */
+static int xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
+			   u64 *fence)
 {
 	struct xgpu_result *result;
 	unsigned long flags;
 	unsigned int i;
 	bool room;
 
+	if (READ_ONCE(ctx->dead))
+		return -ENODEV;
 	spin_lock_irqsave(&ctx->lock, flags);
 	room = xgpu_ctx_has_room(ctx, nr + 1);
 	if (room) {
@@ -271,6 +275,18 @@ static bool xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, 
 		dma_wmb();
 		xgpu_write(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RING_TAIL), ctx->ring.tail);
 	}
+	spin_unlock_irqrestore(&ctx->lock, flags);
+	return room ? 0 : -EAGAIN;
+}
+
+/* Is it worth trying again? */
+static bool xgpu_may_submit(struct xgpu_ctx *ctx, unsigned int nr)
+{
+	unsigned long flags;
+	bool room;
+
+	spin_lock_irqsave(&ctx->lock, flags);
+	room = ctx->dead || xgpu_ctx_has_room(ctx, nr + 1);
 	spin_unlock_irqrestore(&ctx->lock, flags);
 	return room;
 }
@@ -289,19 +305,14 @@ static bool xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, 
 int xgpu_ctx_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
 		    bool nonblock, u64 *fence)
 {
-	bool done = false;
 	int ret;
 
-	ret = wait_event_interruptible(ctx->wait, READ_ONCE(ctx->dead) ||
-				       (done = xgpu_try_submit(ctx, work, nr, fence)) ||
-				       nonblock);
-	if (done) {
+	while ((ret = xgpu_try_submit(ctx, work, nr, fence)) == -EAGAIN && !nonblock)
+		if (wait_event_interruptible(ctx->wait, xgpu_may_submit(ctx, nr)))
+			return -EINTR;
+	if (!ret)
 		xgpu_watchdog_arm(ctx);
-		return 0;
-	}
-	if (ret)
-		return -EINTR;
-	return READ_ONCE(ctx->dead) ? -ENODEV : -EAGAIN;
+	return ret;
 }
 
 static bool xgpu_fence_is_done(struct xgpu_ctx *ctx, u64 fence)

@@ -47,30 +47,25 @@ static __poll_t xgpu_poll(struct file *file, poll_table *table)
 }
 
 /*
- * A structure of the caller's, whose size is in its first field: longer or shorter than ours,
- * see the ABI rules. Returns 0 or an errno; *size is what the caller has.
+ * A structure of the caller's, whose size is in its first field: longer or shorter than
+ * ours, see the ABI rules. So far there is one version, and nothing is shorter. Returns 0
+ * or an errno; *size is what the caller has.
  */
-static int xgpu_get_args(void *args, size_t ours, unsigned long arg, size_t shortest, u32 *size)
+static int xgpu_get_args(void *args, size_t ours, unsigned long arg, u32 *size)
 {
 	void __user *from = (void __user *)arg;
 
 	if (get_user(*size, (u32 __user *)from))
 		return -EFAULT;
-	if (*size < shortest || *size > PAGE_SIZE)
+	if (*size < ours || *size > PAGE_SIZE)
 		return -EINVAL;
 	return copy_struct_from_user(args, ours, from, *size);
 }
 
-static int xgpu_put_args(const void *args, size_t ours, unsigned long arg, u32 size)
+static int xgpu_put_args(const void *args, size_t ours, unsigned long arg)
 {
-	return copy_to_user((void __user *)arg, args, min_t(size_t, ours, size)) ? -EFAULT : 0;
+	return copy_to_user((void __user *)arg, args, ours) ? -EFAULT : 0;
 }
-
-/* The structures of the first version of the ABI are the shortest that there are. */
-#define xgpu_get_abi(args, arg, size) \
-	xgpu_get_args(args, sizeof(*(args)), arg, sizeof(*(args)), size)
-#define xgpu_put_back(args, arg, size) \
-	xgpu_put_args(args, sizeof(*(args)), arg, size)
 
 /*
  * -- work
@@ -120,7 +115,7 @@ static int xgpu_ioctl_submit(struct xgpu_ctx *ctx, struct file *file, unsigned l
 	u32 size;
 	int ret;
 
-	ret = xgpu_get_abi(&submit, arg, &size);
+	ret = xgpu_get_args(&submit, sizeof(submit), arg, &size);
 	if (ret)
 		return ret;
 	if (!submit.nr || submit.nr > XGPU_SUBMIT_MAX)
@@ -135,7 +130,7 @@ static int xgpu_ioctl_submit(struct xgpu_ctx *ctx, struct file *file, unsigned l
 		ret = xgpu_ctx_submit(ctx, work, submit.nr, file->f_flags & O_NONBLOCK,
 				      &submit.fence);
 	kfree(work);
-	return ret ?: xgpu_put_back(&submit, arg, size);
+	return ret ?: xgpu_put_args(&submit, sizeof(submit), arg);
 }
 
 static int xgpu_ioctl_wait(struct xgpu_ctx *ctx, unsigned long arg)
@@ -144,13 +139,13 @@ static int xgpu_ioctl_wait(struct xgpu_ctx *ctx, unsigned long arg)
 	u32 size;
 	int ret;
 
-	ret = xgpu_get_abi(&wait, arg, &size);
+	ret = xgpu_get_args(&wait, sizeof(wait), arg, &size);
 	if (ret)
 		return ret;
 	if (wait.reserved)
 		return -EINVAL;
 	ret = xgpu_ctx_wait(ctx, &wait);
-	return ret ?: xgpu_put_back(&wait, arg, size);
+	return ret ?: xgpu_put_args(&wait, sizeof(wait), arg);
 }
 
 /*
@@ -174,7 +169,7 @@ static int xgpu_ioctl_prefetch(struct xgpu_ctx *ctx, unsigned long arg)
 	long done;
 	int ret;
 
-	ret = xgpu_get_abi(&range, arg, &size);
+	ret = xgpu_get_args(&range, sizeof(range), arg, &size);
 	if (!ret && range.what & ~(XGPU_PREFETCH_WRITE | XGPU_PREFETCH_VRAM))
 		ret = -EINVAL;
 	if (!ret)
@@ -190,8 +185,15 @@ static int xgpu_ioctl_prefetch(struct xgpu_ctx *ctx, unsigned long arg)
 	if (done < 0)
 		return done;
 	range.done = done;
-	return xgpu_put_back(&range, arg, size);
+	return xgpu_put_args(&range, sizeof(range), arg);
 }
+
+static const enum device_mirror_advice xgpu_advice[] = {
+	[XGPU_ADVICE_NONE] = DEVICE_MIRROR_ADVICE_NONE,
+	[XGPU_ADVICE_GPU] = DEVICE_MIRROR_ADVICE_DEVICE,
+	[XGPU_ADVICE_SYSTEM] = DEVICE_MIRROR_ADVICE_SYSTEM,
+	[XGPU_ADVICE_READ_MOSTLY] = DEVICE_MIRROR_ADVICE_READ_MOSTLY,
+};
 
 static int xgpu_ioctl_advise(struct xgpu_ctx *ctx, unsigned long arg)
 {
@@ -200,19 +202,16 @@ static int xgpu_ioctl_advise(struct xgpu_ctx *ctx, unsigned long arg)
 	u32 size;
 	int ret;
 
-	BUILD_BUG_ON(XGPU_ADVICE_GPU != DEVICE_MIRROR_ADVICE_DEVICE ||
-		     XGPU_ADVICE_SYSTEM != DEVICE_MIRROR_ADVICE_SYSTEM ||
-		     XGPU_ADVICE_READ_MOSTLY != DEVICE_MIRROR_ADVICE_READ_MOSTLY);
-	ret = xgpu_get_abi(&range, arg, &size);
+	ret = xgpu_get_args(&range, sizeof(range), arg, &size);
 	if (!ret)
 		ret = xgpu_range_end(&range, &end);
 	if (ret)
 		return ret;
-	if (range.what > XGPU_ADVICE_READ_MOSTLY)
+	if (range.what >= ARRAY_SIZE(xgpu_advice))
 		return -EINVAL;
 	if (range.what == XGPU_ADVICE_GPU && !ctx->xgpu->has_memory)
 		return -EOPNOTSUPP;
-	return device_mirror_advise(&ctx->mirror, range.start, end, range.what);
+	return device_mirror_advise(&ctx->mirror, range.start, end, xgpu_advice[range.what]);
 }
 
 /*
@@ -227,7 +226,7 @@ static int xgpu_ioctl_query(struct xgpu_ctx *ctx, unsigned long arg)
 	u32 size;
 	int ret;
 
-	ret = xgpu_get_abi(&query, arg, &size);
+	ret = xgpu_get_args(&query, sizeof(query), arg, &size);
 	if (ret)
 		return ret;
 	xgpu_ctx_harvest(ctx);
@@ -256,7 +255,7 @@ static int xgpu_ioctl_query(struct xgpu_ctx *ctx, unsigned long arg)
 		.dma_errors = xgpu_read64(xgpu, XGPU_CNT_DMA_ERRORS),
 	};
 	xgpu_scan(xgpu, ctx->id, &query.stale_cached, &query.cached);
-	return xgpu_put_back(&query, arg, size);
+	return xgpu_put_args(&query, sizeof(query), arg);
 }
 
 static long xgpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

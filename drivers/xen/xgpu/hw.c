@@ -8,9 +8,9 @@
 
 #include "xgpu.h"
 
-#define XGPU_FAULT_ENTRIES	BIT(XGPU_FAULT_LOG2_DEFAULT)
-#define XGPU_SHOOT_ENTRIES	BIT(XGPU_SHOOT_LOG2_DEFAULT)
-#define XGPU_VA_LAST		(BIT_ULL(XGPU_VA_BITS) - 1)
+#define XGPU_FAULT_ENTRIES BIT(XGPU_FAULT_LOG2_DEFAULT)
+#define XGPU_SHOOT_ENTRIES BIT(XGPU_SHOOT_LOG2_DEFAULT)
+#define XGPU_VA_LAST (BIT_ULL(XGPU_VA_BITS) - 1)
 
 /*
  * -- the queues in memory
@@ -246,7 +246,7 @@ void xgpu_scan(struct xgpu *xgpu, u16 context, u32 *stale, u32 *cached)
  * -- errors
  */
 
-static const char * const xgpu_error_names[] = {
+static const char *const xgpu_error_names[] = {
 	[XGPU_ERR_DMA_READ] = "read of memory refused",
 	[XGPU_ERR_DMA_WRITE] = "write to memory refused",
 	[XGPU_ERR_VRAM] = "outside of video memory",
@@ -259,15 +259,20 @@ static const char * const xgpu_error_names[] = {
 	[XGPU_ERR_REENTRANT] = "its DMA came to its own registers",
 };
 
+static const char *xgpu_error_name(u16 type)
+{
+	if (type >= ARRAY_SIZE(xgpu_error_names) || !xgpu_error_names[type])
+		return "unknown error";
+	return xgpu_error_names[type];
+}
+
 static void xgpu_report(struct xgpu *xgpu, u32 index)
 {
 	u32 at = XGPU_ERROR_LOG + index % XGPU_ERROR_ENTRIES * sizeof(struct xgpu_error);
 	u32 word = xgpu_read(xgpu, at);
-	u16 type = word;
 
 	dev_warn_ratelimited(xgpu_dev(xgpu), "%s: context %u, address %#llx, VA %#llx, info %#llx\n",
-			     type < ARRAY_SIZE(xgpu_error_names) && xgpu_error_names[type] ?
-			     xgpu_error_names[type] : "unknown error", word >> 16,
+			     xgpu_error_name(word), word >> 16,
 			     xgpu_read64(xgpu, at + offsetof(struct xgpu_error, address)),
 			     xgpu_read64(xgpu, at + offsetof(struct xgpu_error, va)),
 			     xgpu_read64(xgpu, at + offsetof(struct xgpu_error, info)));

@@ -57,7 +57,7 @@ static int xgpu_find(struct xgpu *xgpu)
 
 	version = xgpu_read(xgpu, XGPU_VERSION);
 	if (xgpu_read(xgpu, XGPU_ID) != XGPU_ID_MAGIC || version >> 16 != XGPU_VERSION_MAJOR)
-		return dev_err_probe(&pdev->dev, -ENODEV, "has ID %#x, version %#x: not one of ours\n",
+		return dev_err_probe(&pdev->dev, -ENODEV, "ID %#x, version %#x: not one of ours\n",
 				     xgpu_read(xgpu, XGPU_ID), version);
 	xgpu->vram_size = xgpu_read64(xgpu, XGPU_VRAM_SIZE);
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(xgpu_read(xgpu, XGPU_DMA_BITS)));
@@ -172,7 +172,7 @@ static int xgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret)
 		goto put;
 	/* Each fault of a context may wait for a disk: no other waits for that. */
-	xgpu->wq = alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, XGPU_CONTEXTS, xgpu->name);
+	xgpu->wq = alloc_workqueue("%s", WQ_UNBOUND, XGPU_CONTEXTS, xgpu->name);
 	ret = xgpu->wq ? 0 : -ENOMEM;
 	if (ret)
 		goto put;

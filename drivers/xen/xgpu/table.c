@@ -16,13 +16,13 @@
 
 #include "xgpu.h"
 
-#define XGPU_LARGE_ORDER	9	/* 2 MiB */
-#define XGPU_MEDIUM_ORDER	4	/* 64 KiB */
+#define XGPU_LARGE_ORDER 9 /* 2 MiB */
+#define XGPU_MEDIUM_ORDER 4 /* 64 KiB */
 
 struct xgpu_table {
 	__le64 *entries;
 	dma_addr_t dma;
-	struct xgpu_table **children;	/* NULL at level 0 */
+	struct xgpu_table **children; /* NULL at level 0 */
 };
 
 static u64 xgpu_pointer(const struct xgpu_table *table)
@@ -87,6 +87,7 @@ static struct xgpu_table *xgpu_table_find(const struct xgpu_ctx *ctx, unsigned l
 	int l;
 
 	for (l = XGPU_PT_LEVELS - 1; table && l > level; l--)
+		/* Pairs with xgpu_table_prepare(): what is in the table is seen, too. */
 		table = smp_load_acquire(&table->children[XGPU_PT_INDEX(addr, l)]);
 	return table;
 }

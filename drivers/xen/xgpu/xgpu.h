@@ -38,7 +38,7 @@
 
 #include <linux/completion.h>
 #include <linux/device_mirror.h>
-#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
@@ -51,22 +51,22 @@
 
 #include "xgpu_hw.h"
 
-#define XGPU_FAULT_LOG2_DEFAULT	8
-#define XGPU_SHOOT_LOG2_DEFAULT	10
-#define XGPU_RING_LOG2_DEFAULT	8
-#define XGPU_RING_ENTRIES	BIT(XGPU_RING_LOG2_DEFAULT)
+#define XGPU_FAULT_LOG2_DEFAULT 8
+#define XGPU_SHOOT_LOG2_DEFAULT 10
+#define XGPU_RING_LOG2_DEFAULT 8
+#define XGPU_RING_ENTRIES BIT(XGPU_RING_LOG2_DEFAULT)
 
 /* A ring of commands in memory, and where their fences go */
 struct xgpu_ring {
 	struct xgpu_cmd *cmds;
 	dma_addr_t cmds_dma;
-	struct xgpu_fence *fences;	/* XGPU_FENCES_KEPT */
+	struct xgpu_fence *fences; /* XGPU_FENCES_KEPT */
 	dma_addr_t fences_dma;
 	u32 tail;
 };
 
 struct xgpu_engine {
-	struct mutex lock;
+	struct mutex lock; /* one copy after the other */
 	wait_queue_head_t wait;
 	struct xgpu_ring ring;
 	u64 seq;
@@ -83,30 +83,30 @@ struct xgpu {
 	void __iomem *regs;
 	u64 vram_size;
 	int nr_vectors;
-	bool dead;			/* no contexts any more */
+	bool dead; /* no contexts any more */
 
 	struct device_memory memory;
 	bool has_memory;
 
-	spinlock_t lock;
+	spinlock_t lock; /* ctx, faults */
 	struct xgpu_ctx *ctx[XGPU_CONTEXTS];
 	struct xgpu_fault *faults;
 	dma_addr_t faults_dma;
 	u32 fault_head;
 	struct workqueue_struct *wq;
 
-	spinlock_t shoot_lock;
+	spinlock_t shoot_lock; /* shoots */
 	struct xgpu_shootdown *shoots;
 	dma_addr_t shoots_dma;
 	__le64 *shoot_done;
 	u32 shoot_tail;
 	u64 shoot_seq;
-	u64 shoot_forced;		/* a reset has made these complete */
+	u64 shoot_forced; /* a reset has made these complete */
 	wait_queue_head_t shoot_wait;
 
-	struct mutex reset_lock;
+	struct mutex reset_lock; /* resets; contexts start and stop */
 	unsigned int resets;
-	struct mutex scan_lock;
+	struct mutex scan_lock; /* XGPU_SCAN_* */
 	struct work_struct error_work;
 
 	struct xgpu_engine engine;
@@ -116,32 +116,32 @@ struct xgpu {
 struct xgpu_result {
 	u32 status;
 	u32 work;
-	u32 first;			/* index of its first command in the ring */
-	u32 end;			/* ... and after the last */
+	u32 first; /* index of its first command in the ring */
+	u32 end; /* ... and after the last */
 	u64 result;
 	u64 fault;
 };
 
 struct xgpu_ctx {
-	struct kref ref;		/* the file, and xgpu_remove() while it looks at it */
+	struct kref ref; /* the file, and xgpu_remove() while it looks at it */
 	struct xgpu *xgpu;
 	struct rw_semaphore gone_lock;
-	bool dead;			/* no more work, faults, waiting */
-	bool gone;			/* nothing of the hardware is left */
+	bool dead; /* no more work, faults, waiting */
+	bool gone; /* nothing of the hardware is left */
 	u16 id;
 
 	struct device_mirror mirror;
 	struct xgpu_table *table;
-	struct mutex table_lock;	/* tables are added */
+	struct mutex table_lock; /* tables are added */
 
-	spinlock_t lock;
+	spinlock_t lock; /* ring to results */
 	struct xgpu_ring ring;
 	u64 submitted;
 	u64 completed;
 	struct xgpu_result results[XGPU_FENCES_KEPT];
 	wait_queue_head_t wait;
 
-	struct xgpu_fault fault;	/* at most one at a time: the context is stalled */
+	struct xgpu_fault fault; /* at most one at a time: the context is stalled */
 	struct work_struct fault_work;
 	struct delayed_work watchdog;
 	u64 progress;
@@ -157,9 +157,12 @@ static inline u32 xgpu_read(const struct xgpu *xgpu, u32 reg)
 	return readl(xgpu->regs + reg);
 }
 
+/* Registers of 64 bits, low half first: the high half is what makes something happen. */
 static inline u64 xgpu_read64(const struct xgpu *xgpu, u32 reg)
 {
-	return lo_hi_readq(xgpu->regs + reg);
+	u32 low = readl(xgpu->regs + reg);
+
+	return low | (u64)readl(xgpu->regs + reg + sizeof(low)) << 32;
 }
 
 static inline void xgpu_write(struct xgpu *xgpu, u32 reg, u32 value)
@@ -169,7 +172,8 @@ static inline void xgpu_write(struct xgpu *xgpu, u32 reg, u32 value)
 
 static inline void xgpu_write64(struct xgpu *xgpu, u32 reg, u64 value)
 {
-	lo_hi_writeq(value, xgpu->regs + reg);
+	writel(lower_32_bits(value), xgpu->regs + reg);
+	writel(upper_32_bits(value), xgpu->regs + reg + sizeof(u32));
 }
 
 /* pci.c */

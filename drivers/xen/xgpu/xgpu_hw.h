@@ -16,6 +16,9 @@
 #ifndef _XGPU_HW_H
 #define _XGPU_HW_H
 
+/* Columns, which clang-format would take apart */
+/* clang-format off */
+
 #include <linux/types.h>
 
 /* ---- PCI ---- */

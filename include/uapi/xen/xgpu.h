@@ -36,6 +36,9 @@
 #ifndef _UAPI_XEN_XGPU_H
 #define _UAPI_XEN_XGPU_H
 
+/* Columns, which clang-format would take apart */
+/* clang-format off */
+
 #include <linux/ioctl.h>
 #include <linux/types.h>
 

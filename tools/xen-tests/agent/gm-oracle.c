@@ -4,7 +4,7 @@
  * what only dom0 may see, for as long as the domain lives. gm-oracle --in-use
  * DOMID prints how many grants of the domain are in use.
  *
- *   gnttab DOMID     the domain's grant table     -> FRAMES GRANTED IN-USE
+ *   gnttab DOMID     the domain's grant table     -> VERSION FRAMES GRANTED IN-USE
  *   maptrack DOMID   pages of its maptrack        -> FRAMES
  *   active DOMID     active entries of its table  -> ENTRIES
  *   gone DOMID       has the domain gone?         -> 0 | 1
@@ -35,7 +35,8 @@ static int answer_gnttab(char *rsp, uint32_t domid)
 
 	if (ret)
 		return answer(rsp, ret);
-	snprintf(rsp, GM_RSP_MAX, "%u %u %u", gt.frames, gt.granted, gt.in_use);
+	snprintf(rsp, GM_RSP_MAX, "%u %u %u %u", gt.version, gt.frames, gt.granted,
+		 gt.in_use);
 	return 0;
 }
 

@@ -4,11 +4,13 @@
  *
  * Runs in dom0 and plays the backend: creates a guest with xl, has it grant 4 MiB
  * of real data, maps them through /dev/xen/gntdev with libxengnttab, checks every
- * byte in both directions, unmaps in part and in full, is killed while it holds
- * the mapping, and looks after each step into the guest's grant table for what
- * must (and must not) be in use. The last line is the result.
+ * byte in both directions, unmaps in part and in full, lets a GPU work on the mapping
+ * (where the machine has one), is killed while it holds the mapping, and looks after each
+ * step into the guest's grant table for what must (and must not) be in use. The last
+ * line is the result.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@
 #include <xengnttab.h>
 
 #include "gm.h"
+#include "gm_gpu.h"
 
 #define GUEST "granter"
 #define PAGES 1024U
@@ -36,6 +39,7 @@
 #define SEED_GUEST 0x6772616e74ULL
 #define SEED_BACKEND 0x6261636bULL
 #define SEED_ROUND2 0x726f756e64ULL
+#define SEED_GPU 0x677075ULL
 
 static double started; /* the demo */
 static double step_started;
@@ -234,6 +238,79 @@ static void unmap_in_two_steps(xengnttab_handle *xgt, void *addr,
 	expect_table(domid, base, PAGES, 0);
 }
 
+static void gpu_exchange(int fd, struct gm_guest *g, struct gm_grant *gr, void *addr)
+{
+	void *picture = malloc(BYTES);
+	uint64_t sum;
+
+	if (!picture)
+		failed("malloc: %s", strerror(errno));
+	begin();
+	if (gpu_sum(fd, addr, BYTES, &sum) || sum != cpu_sum(addr, BYTES))
+		failed("the GPU does not read what the guest has");
+	did("GPU", "reads all %lu bytes of the guest, by the backend's pointer", BYTES);
+
+	gm_fill(picture, SEED_GPU, 0, PAGES);
+	begin();
+	if (gpu_copy(fd, addr, picture, BYTES))
+		failed("the GPU cannot copy");
+	did("GPU", "copies %lu bytes from malloc()ed memory to the guest's", BYTES);
+	begin();
+	if (gm_guest_check(g, gr, SEED_GPU, 0, PAGES))
+		failed("the guest does not see what the GPU wrote");
+	did("guest", "reads all %lu bytes: as the GPU wrote them", BYTES);
+	free(picture);
+}
+
+static void gpu_after_unmap(int fd, void *addr)
+{
+	struct xgpu_query query = { .size = sizeof(query) };
+	uint64_t sum;
+
+	begin();
+	if (gpu_sum(fd, addr, BYTES, &sum) != XGPU_FENCE_FAULT)
+		failed("the GPU still reaches memory that was unmapped");
+	did("GPU", "reads by the same pointer: its fence ends with a fault");
+	if (gpu_ioctl(fd, XGPU_IOCTL_QUERY, &query))
+		failed("the GPU does not answer");
+	if (query.stale || query.stale_cached || query.dma_errors)
+		failed("GPU: %llu stale translations used, %u left, %llu accesses refused",
+		       (unsigned long long)query.stale, query.stale_cached,
+		       (unsigned long long)query.dma_errors);
+	checked("GPU: %llu faults, %llu shootdowns, no stale translation",
+		(unsigned long long)query.faults, (unsigned long long)query.shootdowns);
+}
+
+/* A GPU of this domain works on the guest's memory, by the pointer that the backend has. */
+static void gpu_round(struct gm_guest *g, struct gm_grant *gr, const struct gm_gnttab *base)
+{
+	xengnttab_handle *xgt;
+	void *addr;
+	int fd;
+
+	gpu_load(GPU_0);
+	fd = open(GPU_0, O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		say("No GPU in this machine: LAB=gpu-dom0 has one\n");
+		return;
+	}
+	xgt = xengnttab_open(NULL, 0);
+	if (!xgt)
+		failed("xengnttab_open: %s", strerror(errno));
+	begin();
+	addr = map_all(xgt, gr);
+	did("backend", "maps the %u pages again", PAGES);
+	gpu_exchange(fd, g, gr, addr);
+	begin();
+	if (xengnttab_unmap(xgt, addr, PAGES))
+		failed("unmapping: %s", strerror(errno));
+	did("backend", "unmaps them; the GPU's translations are shot down");
+	expect_table(gr->domid, base, PAGES, 0);
+	gpu_after_unmap(fd, addr);
+	xengnttab_close(xgt);
+	close(fd);
+}
+
 static void __attribute__((noreturn)) second_backend(struct gm_grant *gr, int fd)
 {
 	xengnttab_handle *xgt = xengnttab_open(NULL, 0);
@@ -373,7 +450,10 @@ int main(void)
 	unmap_in_two_steps(xgt, addr, domid, &base);
 	xengnttab_close(xgt);
 
-	heading("Second round: the backend is killed while it holds the memory");
+	heading("Second round: a GPU mirrors the backend's memory, the guest's pages in it");
+	gpu_round(g, &gr, &base);
+
+	heading("Third round: the backend is killed while it holds the memory");
 	kill_while_mapped(g, &gr, &base);
 
 	heading("The end: the guest takes its memory back");

@@ -20,15 +20,20 @@ FIXTURE(sysfs)
 	unsigned int n;
 };
 
+static int open_file(const char *dev, const char *name, int flags)
+{
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/%s", dev, name);
+	return open(path, flags | O_CLOEXEC);
+}
+
 /* The text of a device's file; false: there is none */
 static bool attribute(const char *dev, const char *name, char *buf, size_t size)
 {
-	char path[600];
+	int fd = open_file(dev, name, O_RDONLY);
 	ssize_t n;
-	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", dev, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	n = read(fd, buf, size - 1);
@@ -46,15 +51,12 @@ static unsigned long number(const char *dev, const char *name)
 }
 
 /* First and last address of a BAR, from the table of them */
-static bool resource(const char *dev, unsigned int bar, uint64_t *first, uint64_t *last)
+static bool bar_at(const char *dev, unsigned int bar, uint64_t *first, uint64_t *last)
 {
-	char buf[4096], path[600], *line = buf;
-	ssize_t n;
-	int fd;
+	char buf[4096], *line = buf;
+	int fd = open_file(dev, "resource", O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
 
-	snprintf(path, sizeof(path), "%s/resource", dev);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
 	if (fd >= 0)
 		close(fd);
 	if (n < 0)
@@ -94,10 +96,10 @@ TEST_F(sysfs, class_and_bars)
 
 	for (i = 0; i < self->n; i++) {
 		EXPECT_EQ(XGPU_PCI_CLASS, number(self->path[i], "class"));
-		ASSERT_TRUE(resource(self->path[i], XGPU_BAR_REGS, &first, &last));
+		ASSERT_TRUE(bar_at(self->path[i], XGPU_BAR_REGS, &first, &last));
 		EXPECT_NE(0, first);
 		EXPECT_EQ(XGPU_REGS_SIZE, last - first + 1);
-		ASSERT_TRUE(resource(self->path[i], XGPU_BAR_VRAM, &first, &last));
+		ASSERT_TRUE(bar_at(self->path[i], XGPU_BAR_VRAM, &first, &last));
 		EXPECT_NE(0, first);
 		gm_note("%s: %lu MiB of video memory", self->path[i] + sizeof(DEVICES),
 			(last - first + 1) >> 20);
@@ -134,35 +136,34 @@ TEST_F(sysfs, behind_an_iommu)
 /* Video memory is memory; and gone after a reset. */
 TEST_F(sysfs, reset_clears_video_memory)
 {
-	char path[600];
-	uint64_t *vram;
-	int fd;
+	const char *dev = self->path[0];
+	volatile uint64_t *vram;
+	int enable, bar, reset;
 
 	if (access("/sys/bus/pci/drivers/xgpu", F_OK) == 0)
 		SKIP(return, "the driver has it");
-	snprintf(path, sizeof(path), "%s/enable", self->path[0]);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(1, write(fd, "1", 1));
-	snprintf(path, sizeof(path), "%s/resource%d", self->path[0], XGPU_BAR_VRAM);
-	int bar = open(path, O_RDWR | O_CLOEXEC);
+	enable = open_file(dev, "enable", O_WRONLY);
+	bar = open_file(dev, "resource2", O_RDWR);
+	reset = open_file(dev, "reset", O_WRONLY);
+	ASSERT_LE(0, enable);
 	ASSERT_LE(0, bar);
+	ASSERT_LE(0, reset);
 	vram = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, bar, 0);
 	ASSERT_NE(MAP_FAILED, vram);
+	/* From here on nothing ends the test before the device is as it was. */
+	ASSERT_EQ(1, write(enable, "1", 1));
 	vram[3] = 0x5ec4e7;
 	vram[1023] = 1;
 	EXPECT_EQ(0x5ec4e7, vram[3]);
-	snprintf(path, sizeof(path), "%s/reset", self->path[0]);
-	int reset = open(path, O_WRONLY | O_CLOEXEC);
-	ASSERT_LE(0, reset);
+	EXPECT_EQ(1, vram[1023]);
 	EXPECT_EQ(1, write(reset, "1", 1));
 	EXPECT_EQ(0, vram[3]);
 	EXPECT_EQ(0, vram[1023]);
-	close(reset);
-	munmap(vram, 8192);
+	EXPECT_EQ(1, write(enable, "0", 1));
+	munmap((void *)vram, 8192);
+	close(enable);
 	close(bar);
-	EXPECT_EQ(1, write(fd, "0", 1));
-	close(fd);
+	close(reset);
 }
 
 TEST_HARNESS_MAIN

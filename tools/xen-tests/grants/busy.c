@@ -88,6 +88,33 @@ TEST_F_TIMEOUT(busy, g02_each_page_goes_when_its_user_lets_go, GM_TEST_S)
 	EXPECT_IN_USE_SOON(&self->gr, 0, LATER_MS);
 }
 
+/*
+ * The callback returns, and the mm zaps the PTEs: by then the user side must be gone, also of
+ * a page that is busy. Xen counts one mapping for each side. Stock returns with both of them
+ * there, and the mm zaps PTEs that Xen still has a handle for; what is not there, Xen does not
+ * unmap later: one mapping of each page is left for ever, even when the process has ended.
+ */
+TEST_F_TIMEOUT(busy, g03_user_side_is_gone_when_munmap_returns, GM_TEST_S)
+{
+	uint32_t busy = self->grant->refs[5], other = self->grant->refs[6];
+	int mappings;
+
+	if (!gm_self_is_pv())
+		SKIP(return, "not a PV domain: page table entries are the mm's own");
+	mappings = gm_grant_mappings(self->gr.domid, busy);
+	if (mappings == -EOPNOTSUPP)
+		SKIP(return, "only dom0 is told");
+	EXPECT_LE(1, mappings);
+	ASSERT_BUSY(5);
+	EXPECT_EQ(2, gm_grant_mappings(self->gr.domid, busy));
+	UNMAP_ALL();
+	EXPECT_EQ(1, gm_grant_mappings(self->gr.domid, busy));
+	EXPECT_EQ(0, gm_grant_mappings(self->gr.domid, other));
+	EXPECT_DRAIN(5);
+	EXPECT_TRUE(gm_wait(gm_grant_mappings(self->gr.domid, busy) == 0, LATER_MS))
+		TH_LOG("still mapped %d times", gm_grant_mappings(self->gr.domid, busy));
+}
+
 /* The first range still waits when the second is unmapped; both must be freed. */
 TEST_F_TIMEOUT(busy, g01_two_ranges_of_a_map, GM_TEST_S)
 {

@@ -102,6 +102,86 @@ TEST_F_TIMEOUT(dmabuf, g15_kernel_sees_it_in_a_row, GM_TEST_S)
 	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED2, 0, PAGES));
 }
 
+/*
+ * The driver keeps some pages for the next map (1024 in map.c), and takes others from the
+ * kernel's pool, as many as a dma-buf needs, and some more, to find a row among them. So many
+ * maps of a page empty both; then every other one is given back.
+ */
+#define SCATTERED	2400U
+#define SCATTERED_REFS	32U
+
+/* From now on there are no pages in a row, until @fd is closed. 0, or a negative errno. */
+static int scatter_pages(int fd, const struct gm_grant *grant, int64_t *maps)
+{
+	unsigned int i;
+
+	for (i = 0; i < SCATTERED; i++) {
+		/* Xen maps a grant 128 times for writing, no more. */
+		maps[i] = gm_gntdev_map_ref(fd, grant->domid,
+					    &grant->refs[i % grant->count], 1);
+		if (maps[i] < 0)
+			return maps[i];
+	}
+	for (i = 0; i < SCATTERED; i += 2) {
+		int err = gm_gntdev_unmap_ref(fd, maps[i], 1);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * Memory that was asked for DMA is in a row in any case. Other pages may be not, and then a
+ * PV domain cannot vmap() them: that is an error of its own, and all else works. Elsewhere
+ * vmap() makes a row of them.
+ */
+TEST_F_TIMEOUT(dmabuf, g15_pages_that_are_not_in_a_row, GM_TEST_S)
+{
+	int64_t *maps = calloc(SCATTERED, sizeof(*maps));
+	bool row = variant->flags, can = row || !gm_self_is_pv();
+	int other = gm_gntdev_open(), runs;
+	struct gm_grant *many;
+	void *addr;
+
+	ASSERT_NE(NULL, maps);
+	ASSERT_LE(0, other);
+	CLOSE_DMABUF();
+	EXPECT_GONE();
+	many = granter_grant(_metadata, &self->gr, SCATTERED_REFS, true, SEED);
+	ASSERT_EQ(0, scatter_pages(other, many, maps));
+	self->fd = dmabuf_export(self->gntdev, self->grant, PAGES, variant->flags);
+	ASSERT_LE(0, self->fd) TH_LOG("export: %s", strerror(-self->fd));
+	self->number = self->fd;
+
+	ASSERT_EQ(0, importer_call(self->importer, GM_IMPORTER_ATTACH, self->fd));
+	ASSERT_EQ(0, importer_call(self->importer, GM_IMPORTER_MAP, 0));
+	runs = importer_call(self->importer, GM_IMPORTER_HAS_RUNS, 0);
+	EXPECT_TRUE(row ? runs == 1 : runs > 1);
+	gm_note("%u pages in %d runs", PAGES, runs);
+	for (unsigned int i = 0; i < PAGES; i++) {
+		int ret = importer_page(self->importer, GM_IMPORTER_VMAP, i, self->page, false);
+
+		EXPECT_EQ(can ? 0 : -EOPNOTSUPP, ret);
+		if (can)
+			EXPECT_EQ(-1, gm_check(self->page, SEED, i, 1));
+		gm_fill(self->page, SEED2, i, 1);
+		EXPECT_EQ(0, importer_page(self->importer,
+					   can ? GM_IMPORTER_VMAP : GM_IMPORTER_SG, i,
+					   self->page, true));
+	}
+	EXPECT_EQ(0, gm_guest_check(self->gr.g, self->grant, SEED2, 0, PAGES));
+	addr = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, addr) TH_LOG("mmap: %s", strerror(errno));
+	EXPECT_PATTERN(addr, SEED2, 0, PAGES);
+	EXPECT_EQ(0, munmap(addr, SIZE));
+	EXPECT_EQ(0, importer_call(self->importer, GM_IMPORTER_DETACH, 0));
+	CLOSE_DMABUF();
+	close(other);
+	EXPECT_GONE();
+	free(maps);
+}
+
 TEST_F_TIMEOUT(dmabuf, g15_mmap_in_two_processes, GM_TEST_S)
 {
 	void *addr = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);

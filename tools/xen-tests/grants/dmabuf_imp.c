@@ -164,7 +164,12 @@ TEST_F_TIMEOUT(import, g15_other_side_sees_the_memory, GM_TEST_S)
 	EXPECT_GRANTED(0);
 }
 
-/* Who has them mapped keeps the memory, whatever its owner does, and nothing else. */
+/*
+ * Who has them mapped keeps the memory, whatever its owner does, and nothing else. Stock passes:
+ * there, the grant table core takes a reference on each page whose grant is still in use. Here
+ * the import keeps the dma-buf until the last grant has ended; a driver that let go of it at
+ * once has the other side see foreign memory (seen with such a bug planted in import_end()).
+ */
 TEST_F_TIMEOUT(import, g15_other_side_does_not_let_go, GM_TEST_S)
 {
 	int other = gm_gntdev_open();
@@ -320,7 +325,7 @@ TEST_F_TIMEOUT(second, g15_another_domain_sees_the_memory, GM_TEST_S)
 
 /*
  * The owner releases it, forgets it, and uses a lot of other memory, while the other domain
- * has it mapped: that must not come to see any of this.
+ * has it mapped: that must not come to see any of this. (Of stock and bugs: as above.)
  */
 TEST_F_TIMEOUT(second, g15_another_domain_does_not_let_go, GM_TEST_S)
 {

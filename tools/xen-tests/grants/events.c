@@ -2,11 +2,10 @@
 /*
  * What other parts of the kernel do to a mapping that process.c has not: scans of the
  * page map, other processes' eyes and hands (process_vm_readv, ptrace), core dumps,
- * userfaultfd, and the OOM killer.
+ * userfaultfd, and the advice and locks that process.c has not.
  */
 #include <linux/userfaultfd.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -18,11 +17,6 @@
 #define SEED		0xe7ULL
 #define PAGES		16U
 #define SIZE		(PAGES * GM_PAGE_SIZE)
-
-#define CGROUP_ROOT	"/tmp/gm-events-cgroup"
-#define CGROUP		CGROUP_ROOT "/mapper"
-#define LIMIT		"16M"
-#define TOO_MUCH	(64UL << 20)	/* a small guest has that */
 
 FIXTURE(events) {
 	struct granter gr;
@@ -300,54 +294,123 @@ TEST_F_TIMEOUT(events, g17_core_has_no_granted_page, GM_TEST_S)
 	unlink(core);
 }
 
-/* ---- out of memory ---- */
+/* ---- advice and locks: what each of them does, and that no page is lost by it ---- */
 
-/* Takes more than its cgroup may have; does not return. */
-static void mapper_eats(const struct gm_grant *grant)
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
+
+/* Pages of the mapping that have a page table entry, or -errno. */
+static int present(const void *addr)
 {
-	void *addr = gm_gntdev_map(gm_gntdev_open(), grant, PROT_READ | PROT_WRITE,
-				   NULL);
-	char *eaten;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), n = 0;
+	uint64_t entry[PAGES];
 
-	if (addr == MAP_FAILED || gm_check(addr, SEED, 0, PAGES) >= 0 ||
-	    gm_write_file(CGROUP "/cgroup.procs", "0"))
-		_exit(1);
-	eaten = mmap(NULL, TOO_MUCH, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (eaten == MAP_FAILED)
-		_exit(2);
-	memset(eaten, 1, TOO_MUCH);
-	_exit(3);
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, entry, sizeof(entry), (uintptr_t)addr / GM_PAGE_SIZE * 8) !=
+	    sizeof(entry))
+		n = -EIO;
+	else
+		for (unsigned int i = 0; i < PAGES; i++)
+			n += entry[i] >> 63;
+	close(fd);
+	return n;
 }
 
-TEST_F_TIMEOUT(events, g05_oom_kill_gives_grants_back, GM_TEST_S)
+/* Does the VMA at @addr count as locked memory? -1: there is none. */
+static int locked(const void *addr)
 {
-	int status = 0;
-	pid_t pid;
+	unsigned long start, end;
+	bool found = false;
+	char line[512];
+	int ret = -1;
+	FILE *f = fopen("/proc/self/smaps", "re");
 
-	UNMAP_ALL();
-	ASSERT_EQ(0, mkdir(CGROUP_ROOT, 0755)) TH_LOG("%s", strerror(errno));
-	if (mount("none", CGROUP_ROOT, "cgroup2", 0, NULL)) {
-		rmdir(CGROUP_ROOT);
-		SKIP(return, "no cgroup2");
+	if (!f)
+		return -1;
+	while (ret < 0 && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			found = (uintptr_t)addr >= start && (uintptr_t)addr < end;
+		else if (found && !strncmp(line, "VmFlags:", 8))
+			ret = !!strstr(line, " lo ");
 	}
-	EXPECT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "+memory"));
-	EXPECT_EQ(0, mkdir(CGROUP, 0755));
-	EXPECT_EQ(0, gm_write_file(CGROUP "/memory.max", LIMIT));
+	fclose(f);
+	return ret;
+}
 
-	pid = fork();
-	if (!pid)
-		mapper_eats(self->grant);
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-		TH_LOG("status %#x", status);
-	EXPECT_IN_USE(&self->gr, 0);
+/* It is noted, and there are no huge pages of grants anyway. */
+TEST_F_TIMEOUT(events, g04_nohugepage_is_accepted, GM_TEST_S)
+{
+	int ret = madvise(self->addr, SIZE, MADV_NOHUGEPAGE);
 
-	EXPECT_TRUE(gm_wait(!rmdir(CGROUP), LATER_MS))
-		TH_LOG("%s", strerror(errno));
-	EXPECT_EQ(0, gm_write_file(CGROUP_ROOT "/cgroup.subtree_control", "-memory"));
-	EXPECT_EQ(0, umount(CGROUP_ROOT));
-	EXPECT_EQ(0, rmdir(CGROUP_ROOT));
+	if (ret && errno == EINVAL)
+		SKIP(return, "a kernel without huge pages");
+	EXPECT_EQ(0, ret) TH_LOG("%s", strerror(errno));
+	EXPECT_EQ((int)PAGES, present(self->addr));
+	EXPECT_ALIVE();
+}
+
+/* What MADV_DONTNEED has taken away comes back, without an access. */
+TEST_F_TIMEOUT(events, g04_populate_brings_the_pages_back, GM_TEST_S)
+{
+	static const int advice[] = { MADV_POPULATE_READ, MADV_POPULATE_WRITE };
+
+	for (int i = 0; i < 2; i++) {
+		/* There: nothing is done. */
+		EXPECT_EQ(0, madvise(self->addr, SIZE, advice[i]))
+			TH_LOG("%d: %s", advice[i], strerror(errno));
+		EXPECT_EQ((int)PAGES, present(self->addr));
+		ASSERT_EQ(0, madvise(self->addr, SIZE, MADV_DONTNEED));
+		EXPECT_EQ(0, present(self->addr));
+		EXPECT_EQ(0, madvise(self->addr, SIZE, advice[i]))
+			TH_LOG("%d: %s", advice[i], strerror(errno));
+		EXPECT_EQ((int)PAGES, present(self->addr));
+		EXPECT_ALIVE();
+	}
+}
+
+/* For writing, where writing is not allowed: refused, the mapping is as before. */
+TEST_F_TIMEOUT(events, g04_populate_write_needs_permission, GM_TEST_S)
+{
+	void *ro = gm_gntdev_map(self->fd, self->grant, PROT_READ, NULL);
+
+	ASSERT_NE(MAP_FAILED, ro);
+	EXPECT_EQ(0, madvise(ro, SIZE, MADV_POPULATE_READ)) TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(-1, madvise(ro, SIZE, MADV_POPULATE_WRITE));
+	EXPECT_EQ(EINVAL, errno) TH_LOG("%s", strerror(errno));
+	EXPECT_PATTERN(ro, SEED, 0, PAGES);
+	EXPECT_EQ((int)PAGES, present(ro));
+	EXPECT_EQ(0, munmap(ro, SIZE));
+	EXPECT_ALIVE();
+}
+
+/*
+ * mlockall() says yes, and leaves mappings of devices alone: they are not swapped out anyway,
+ * and do not count as locked memory. One that is made later works as always.
+ */
+TEST_F_TIMEOUT(events, g04_mlockall_leaves_it_alone, GM_TEST_S)
+{
+	char stack[1];
+	void *later;
+
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		SKIP(return, "mlockall: %s", strerror(errno));
+	EXPECT_EQ((int)PAGES, present(self->addr));
+	EXPECT_ALIVE();
+	EXPECT_EQ(0, locked(self->addr));
+	later = gm_gntdev_map(self->fd, self->grant, PROT_READ | PROT_WRITE, NULL);
+	ASSERT_NE(MAP_FAILED, later) TH_LOG("map: %s", strerror(errno));
+	EXPECT_EQ(0, locked(later));
+	EXPECT_EQ((int)PAGES, present(later));
+	EXPECT_PATTERN(later, SEED, 0, PAGES);
+	EXPECT_EQ(0, munmap(later, SIZE));
+	/* So it is, where there can be: */
+	EXPECT_EQ(1, locked(stack));
+	EXPECT_EQ(0, munlockall());
+	EXPECT_EQ(0, locked(stack));
+	EXPECT_ALIVE();
 }
 
 TEST_HARNESS_MAIN

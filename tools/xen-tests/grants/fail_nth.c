@@ -10,6 +10,7 @@
  * fail, and what they left behind after a failed allocation shows.
  */
 #include <fcntl.h>
+#include <linux/udmabuf.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <xenevtchn.h>
@@ -358,12 +359,107 @@ static int chain_dmabuf_export(struct scene *s)
 	return err;
 }
 
+/*
+ * Who the memory of an import is granted to: in a PV domain itself, as nobody but Xen can look
+ * into dom0's grant table.
+ */
+static uint32_t grantee(struct scene *s)
+{
+	return gm_self_is_pv() ? (uint32_t)gm_self_domid() : s->grant->domid;
+}
+
+/* No grant of a test here has a higher number. */
+#define MAX_REF		4096U
+
+/* How many grants there are of this domain. In PV: to itself, as a copy of a byte shows. */
+static int granted(void)
+{
+	static struct ioctl_gntdev_grant_copy_segment segs[MAX_REF];
+	static uint8_t bytes[MAX_REF];
+	struct ioctl_gntdev_grant_copy copy = { .count = MAX_REF, .segments = segs };
+	int fd, n = 0;
+
+	if (!gm_self_is_pv())
+		return gm_grants_granted(gm_self_domid());
+	fd = gm_gntdev_open();
+	if (fd < 0)
+		return -errno;
+	for (unsigned int i = 0; i < MAX_REF; i++) {
+		segs[i] = (struct ioctl_gntdev_grant_copy_segment){
+			.len = 1, .flags = GNTCOPY_source_gref, .dest.virt = &bytes[i],
+		};
+		segs[i].source.foreign.ref = i;
+		segs[i].source.foreign.domid = gm_self_domid();
+	}
+	if (ioctl(fd, IOCTL_GNTDEV_GRANT_COPY, &copy))
+		n = -errno;
+	for (unsigned int i = 0; i < MAX_REF && n >= 0; i++)
+		n += segs[i].status == GNTST_okay;
+	close(fd);
+	return n;
+}
+
+/* A dma-buf of this process's memory. What is not this driver's does not fail. */
+static int udmabuf_of(struct scene *s)
+{
+	struct udmabuf_create create = { .size = SIZE };
+	int device, fd, n = left(s->nth);
+
+	if (n)
+		arm(s->nth, 0);
+	device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
+	create.memfd = memfd_create("fail_nth", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	if (device < 0 || ftruncate(create.memfd, SIZE) ||
+	    fcntl(create.memfd, F_ADD_SEALS, F_SEAL_SHRINK))
+		broken();
+	fd = ioctl(device, UDMABUF_CREATE, &create);
+	if (fd < 0)
+		broken();
+	close(create.memfd);
+	close(device);
+	if (n)
+		arm(s->nth, n);
+	return fd;
+}
+
+/* A dma-buf that is granted, twice: one import is released, one goes with the file. */
+static int chain_dmabuf_import(struct scene *s)
+{
+	struct ioctl_gntdev_dmabuf_imp_release release = {};
+	struct ioctl_gntdev_dmabuf_imp_to_refs *op;
+	int dmabuf, fd, err = 0;
+
+	dmabuf = udmabuf_of(s);
+	op = calloc(1, sizeof(*op) + PAGES * sizeof(op->refs[0]));
+	if (!op)
+		broken();
+	fd = gm_gntdev_open();
+	if (fd < 0)
+		failed(&err);
+	release.fd = dmabuf;
+	for (int i = 0; i < 2 && !err; i++) {
+		op->fd = dmabuf;
+		op->count = PAGES;
+		op->domid = grantee(s);
+		if (ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_TO_REFS, op))
+			failed(&err);
+		else if (!i && ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_RELEASE, &release))
+			broken();
+	}
+	if (fd >= 0)
+		close(fd);
+	close(dmabuf);
+	free(op);
+	return err;
+}
+
 FIXTURE(fail_nth) {
 	struct granter gr;
 	struct scene scene;
 	struct gntdev_now base;
 	xenevtchn_handle *xce;
 	int kmsg, maptrack, lost;
+	int granted;		/* by this domain */
 	long slab;
 };
 
@@ -386,6 +482,7 @@ CHAIN(notify, 5);
 CHAIN(close, 5);
 CHAIN(fork, 10);
 CHAIN(dmabuf_export, 5);
+CHAIN(dmabuf_import, 5);
 
 static const char *const faults[] = {
 	DEBUGFS "/failslab", DEBUGFS "/fail_page_alloc", GNTDEV_DEBUGFS "/fail_map",
@@ -500,6 +597,9 @@ static void sweep_begin(FIXTURE_DATA(fail_nth) *self)
 	self->base = gntdev_now();
 	self->maptrack = gm_maptrack_frames(gm_self_domid());
 	self->slab = gm_slab_kb();
+	self->granted = granted();
+	if (self->granted < 0)
+		broken();
 	lseek(self->kmsg, 0, SEEK_END);
 }
 
@@ -519,6 +619,8 @@ static void expect_nothing_left(struct __test_metadata *_metadata,
 				FIXTURE_DATA(fail_nth) *self, chain_fn chain, int n)
 {
 	EXPECT_IN_USE_SOON(&self->gr, 0, LATER_MS);
+	EXPECT_TRUE(gm_wait(granted() == self->granted, LATER_MS))
+		TH_LOG("granted: %d, not %d", granted(), self->granted);
 	EXPECT_NOW(&self->base);
 	EXPECT_NO_COMPLAINT();
 	EXPECT_EQ(0, chain(&self->scene));

@@ -29,17 +29,22 @@ struct granter {
 /* What ASSERT and EXPECT look for in a function that is not a test. */
 #define META struct __test_metadata *_metadata
 
+static inline void granter_open(META, struct granter *gr, uint32_t domid)
+{
+	gr->domid = domid;
+	gr->g = gm_guest_open(domid);
+	ASSERT_NE(NULL, gr->g)
+		TH_LOG("no agent in domain %u", domid);
+	ASSERT_EQ(0, gm_gnttab_read(domid, &gr->base));
+}
+
 static inline void granter_setup(META, struct granter *gr)
 {
 	const char *domid = getenv("GM_DOMID");
 
 	ASSERT_NE(NULL, domid)
 		TH_LOG("GM_DOMID does not name a granting guest");
-	gr->domid = atoi(domid);
-	gr->g = gm_guest_open(gr->domid);
-	ASSERT_NE(NULL, gr->g)
-		TH_LOG("no agent in domain %s", domid);
-	ASSERT_EQ(0, gm_gnttab_read(gr->domid, &gr->base));
+	granter_open(_metadata, gr, atoi(domid));
 }
 
 /* A new run of granted pages, taken back at the end of the test at the latest. */

@@ -85,6 +85,8 @@ int gm_guest_finish(struct gm_guest *g, char *rsp, size_t size, int timeout_ms);
 
 int gm_guest_grant(struct gm_guest *g, struct gm_grant *gr, unsigned int count,
 		   bool writable, uint64_t seed);
+int gm_guest_grant_to(struct gm_guest *g, struct gm_grant *gr, uint32_t domid,
+		      unsigned int count, bool writable, uint64_t seed);
 int gm_guest_fill(struct gm_guest *g, const struct gm_grant *gr, uint64_t seed);
 int gm_guest_check(struct gm_guest *g, const struct gm_grant *gr, uint64_t seed,
 		   unsigned int first, unsigned int count);
@@ -103,6 +105,7 @@ ssize_t gm_check(const void *addr, uint64_t seed, unsigned int first,
 /* ---- xen.c: what the hypervisor knows ---- */
 
 struct gm_gnttab {
+	unsigned int version; /* layout of its entries: 1 or 2 */
 	unsigned int frames; /* size of the table, in pages */
 	unsigned int granted; /* entries that permit access */
 	unsigned int in_use; /* of these, mapped by somebody */
@@ -116,6 +119,7 @@ int gm_grants_granted(uint32_t domid);
 int gm_gnttab_frames(uint32_t domid);
 int gm_maptrack_frames(uint32_t domid);
 int gm_active_entries(uint32_t domid);
+int gm_grant_mappings(uint32_t domid, uint32_t ref);
 bool gm_domain_gone(uint32_t domid);
 int gm_parse_usage(const char *log, uint32_t domid, unsigned int *maptrack,
 		   unsigned int *active);

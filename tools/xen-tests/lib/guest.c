@@ -123,18 +123,18 @@ static int read_refs(struct gm_guest *g, struct gm_grant *gr)
 }
 
 /*
- * Lets the guest allocate @count pages, fill them by @seed and grant them to this
- * domain. gm_guest_revoke() undoes it.
+ * Lets the guest allocate @count pages, fill them by @seed and grant them to domain
+ * @domid. gm_guest_revoke() undoes it.
  */
-int gm_guest_grant(struct gm_guest *g, struct gm_grant *gr, unsigned int count,
-		   bool writable, uint64_t seed)
+int gm_guest_grant_to(struct gm_guest *g, struct gm_grant *gr, uint32_t domid,
+		      unsigned int count, bool writable, uint64_t seed)
 {
 	char rsp[GM_RSP_MAX];
 	int ret;
 
 	memset(gr, 0, sizeof(*gr));
 	ret = gm_guest_cmd(g, rsp, sizeof(rsp), GM_TIMEOUT_MS,
-			   "grant %u %d %s %llu", count, gm_self_domid(),
+			   "grant %u %u %s %llu", count, domid,
 			   writable ? "rw" : "ro", (unsigned long long)seed);
 	if (ret)
 		return ret;
@@ -146,6 +146,13 @@ int gm_guest_grant(struct gm_guest *g, struct gm_grant *gr, unsigned int count,
 	if (ret)
 		gm_guest_revoke(g, gr);
 	return ret;
+}
+
+/* The same for this domain. */
+int gm_guest_grant(struct gm_guest *g, struct gm_grant *gr, unsigned int count,
+		   bool writable, uint64_t seed)
+{
+	return gm_guest_grant_to(g, gr, gm_self_domid(), count, writable, seed);
 }
 
 int gm_guest_fill(struct gm_guest *g, const struct gm_grant *gr, uint64_t seed)

@@ -125,54 +125,94 @@ static int query_frames(uint32_t domid)
 	return ret;
 }
 
-static void count_entries(const grant_entry_v1_t *entry, struct gm_gnttab *gt)
+/* The layout of a domain's grant table, or a negative errno. */
+static int query_version(uint32_t domid)
 {
-	size_t n = gt->frames * GM_PAGE_SIZE / sizeof(*entry);
+	xencall_handle *xcall = xencall_open(NULL, 0);
+	struct gnttab_get_version *v;
+	int ret = -ENOMEM;
+
+	if (!xcall)
+		return -errno;
+	v = xencall_alloc_buffer(xcall, sizeof(*v));
+	if (v) {
+		memset(v, 0, sizeof(*v));
+		v->dom = domid;
+		ret = xencall3(xcall, __HYPERVISOR_grant_table_op, GNTTABOP_get_version,
+			       (uintptr_t)v, 1) < 0 ?
+			      -errno :
+			      (int)v->version;
+		xencall_free_buffer(xcall, v);
+	}
+	xencall_close(xcall);
+	return ret;
+}
+
+/* Version 1: that an entry is in use is one of its flags. Version 2: it is in @status. */
+static void count_entries(const void *table, const grant_status_t *status,
+			  struct gm_gnttab *gt)
+{
+	size_t size = status ? sizeof(grant_entry_v2_t) : sizeof(grant_entry_v1_t);
+	size_t n = gt->frames * GM_PAGE_SIZE / size;
 
 	gt->granted = 0;
 	gt->in_use = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint16_t flags = *(const volatile uint16_t *)&entry[i].flags;
+		uint16_t flags = *(const volatile uint16_t *)(table + i * size);
+		uint16_t use = status ? ((const volatile grant_status_t *)status)[i] : flags;
 
 		if ((flags & GTF_type_mask) != GTF_permit_access)
 			continue;
 		gt->granted++;
-		if (flags & (GTF_reading | GTF_writing))
+		if (use & (GTF_reading | GTF_writing))
 			gt->in_use++;
 	}
 }
 
+static xenforeignmemory_resource_handle *map_frames(xenforeignmemory_handle *fmem,
+						    uint32_t domid, unsigned int id,
+						    unsigned int frames, void **addr)
+{
+	return xenforeignmemory_map_resource(fmem, domid, XENMEM_resource_grant_table, id,
+					     0, frames, addr, PROT_READ, 0);
+}
+
 static int read_table(uint32_t domid, struct gm_gnttab *gt)
 {
-	xenforeignmemory_resource_handle *res;
+	xenforeignmemory_resource_handle *shared, *status = NULL;
+	void *shared_addr = NULL, *status_addr = NULL;
 	xenforeignmemory_handle *fmem;
-	void *addr = NULL;
-	int ret = query_frames(domid);
+	int ret = query_frames(domid), version = query_version(domid);
 
-	if (ret < 0)
-		return ret;
+	if (ret < 0 || version < 0)
+		return ret < 0 ? ret : version;
 	gt->frames = ret;
+	gt->version = version;
 	fmem = xenforeignmemory_open(NULL, 0);
 	if (!fmem)
 		return -errno;
 	ret = 0;
-	res = xenforeignmemory_map_resource(fmem, domid,
-					    XENMEM_resource_grant_table,
-					    XENMEM_resource_grant_table_id_shared,
-					    0, gt->frames, &addr, PROT_READ, 0);
-	if (res) {
-		count_entries(addr, gt);
-		xenforeignmemory_unmap_resource(fmem, res);
-	} else {
+	shared = map_frames(fmem, domid, XENMEM_resource_grant_table_id_shared, gt->frames,
+			    &shared_addr);
+	/* Two bytes for each entry of 16. */
+	if (shared && version == 2)
+		status = map_frames(fmem, domid, XENMEM_resource_grant_table_id_status,
+				    (gt->frames + 7) / 8, &status_addr);
+	if (shared && (status || version != 2))
+		count_entries(shared_addr, status_addr, gt);
+	else
 		ret = -errno;
-	}
+	if (status)
+		xenforeignmemory_unmap_resource(fmem, status);
+	if (shared)
+		xenforeignmemory_unmap_resource(fmem, shared);
 	xenforeignmemory_close(fmem);
 	return ret;
 }
 
 /*
- * Counts the entries of a domain's (version 1) grant table. The map is short:
- * while it lasts the table's pages outlive their domain.
+ * Counts the entries of a domain's grant table. The map is short: while it lasts the
+ * table's pages outlive their domain.
  */
 int gm_gnttab_read(uint32_t domid, struct gm_gnttab *gt)
 {
@@ -183,8 +223,8 @@ int gm_gnttab_read(uint32_t domid, struct gm_gnttab *gt)
 		return read_table(domid, gt);
 	snprintf(cmd, sizeof(cmd), "gnttab %u", domid);
 	ret = ask_oracle(rsp, sizeof(rsp), cmd);
-	if (!ret && sscanf(rsp, "%u %u %u", &gt->frames, &gt->granted,
-			   &gt->in_use) != 3)
+	if (!ret && sscanf(rsp, "%u %u %u %u", &gt->version, &gt->frames, &gt->granted,
+			   &gt->in_use) != 4)
 		ret = -EPROTO;
 	return ret;
 }
@@ -244,26 +284,35 @@ int gm_parse_usage(const char *log, uint32_t domid, unsigned int *maptrack,
 	return 0;
 }
 
-static int usage(uint32_t domid, unsigned int *maptrack, unsigned int *active)
+/* What the hypervisor has logged, debug key 'g' last; to be freed. NULL and errno on failure. */
+static char *usage_log(void)
 {
 	xc_interface *xch = xc_interface_open(NULL, NULL, 0);
 	unsigned int len = RING_SIZE - 1;
 	uint32_t index = 0;
 	char *log;
-	int ret;
 
 	if (!xch)
-		return -errno;
+		return NULL;
 	log = calloc(1, RING_SIZE);
-	if (!log)
-		ret = -ENOMEM;
-	else if (xc_send_debug_keys(xch, "g") ||
-		 xc_readconsolering(xch, log, &len, 0, 0, &index))
-		ret = -errno;
-	else
-		ret = gm_parse_usage(log, domid, maptrack, active);
-	free(log);
+	if (log && (xc_send_debug_keys(xch, "g") ||
+		    xc_readconsolering(xch, log, &len, 0, 0, &index))) {
+		free(log);
+		log = NULL;
+	}
 	xc_interface_close(xch);
+	return log;
+}
+
+static int usage(uint32_t domid, unsigned int *maptrack, unsigned int *active)
+{
+	char *log = usage_log();
+	int ret;
+
+	if (!log)
+		return -errno;
+	ret = gm_parse_usage(log, domid, maptrack, active);
+	free(log);
 	return ret;
 }
 
@@ -285,6 +334,39 @@ int gm_active_entries(uint32_t domid)
 	if (gm_self_domid())
 		return ask_number("active", domid);
 	return usage(domid, &maptrack, &active) ?: (int)active;
+}
+
+/*
+ * How many mappings of grant @ref of @domid there are, as the hypervisor counts them. In dom0
+ * alone.
+ */
+int gm_grant_mappings(uint32_t domid, uint32_t ref)
+{
+	unsigned int maptrack, active, pin = 0;
+	char *log, *at, *next, entry[48];
+	int ret;
+
+	if (gm_self_domid())
+		return -EOPNOTSUPP;
+	log = usage_log();
+	if (!log)
+		return -errno;
+	ret = gm_parse_usage(log, domid, &maptrack, &active);
+	snprintf(entry, sizeof(entry), "grant-table for remote d%u (", domid);
+	for (next = log, at = NULL; (next = strstr(next, entry)); next++)
+		at = next;
+	/* [ref] domid frame pin ...: one byte of the pin for writable ones, one for others */
+	snprintf(entry, sizeof(entry), "[0x%03x]", ref);
+	if (!ret && at) {
+		char *end = strstr(at + 1, "grant-table for remote d");
+
+		at = strstr(at, entry);
+		if (at && (!end || at < end) &&
+		    sscanf(at, "[%*x] %*d %*x %x", &pin) == 1)
+			ret = (pin & 0xff) + (pin >> 8 & 0xff);
+	}
+	free(log);
+	return ret;
 }
 
 /* Does the hypervisor not know @domid any more, not even as a zombie? */

@@ -5,9 +5,11 @@
  * Its pages belong to whoever maps them: they stay readable and hold what they held, and the
  * domain stays, dying and without a name, until the last mapping goes.
  */
+#include <fcntl.h>
 #include <kselftest_harness.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <xengnttab.h>
 
 #include "gm.h"
@@ -16,6 +18,9 @@
 #define PAGES	64U
 #define SEED	0xdeadULL
 #define SEED2	0xbeefULL
+
+/* The pages that go through a pipe */
+static const unsigned int busy[] = { 5, 40 };
 
 FIXTURE(e2_mapped) {
 	struct dom_id id;
@@ -98,6 +103,48 @@ TEST_F_TIMEOUT(e2_mapped, pages_stay_until_unmapped, TEST_S)
 	EXPECT_EQ(0, dom_wait_gone(&self->id)) WHY();
 	expect_memory_back(_metadata, dying);
 	xengnttab_close(xgt);
+}
+
+/*
+ * Two pages are on their way through a pipe. After munmap() nothing but these holds the
+ * domain, one page after the other.
+ */
+TEST_F_TIMEOUT(e2_mapped, pages_in_a_pipe_outlive_the_guest, TEST_S)
+{
+	xengnttab_handle *xgt = xengnttab_open(NULL, 0);
+	unsigned long long dying;
+	struct dom_state state;
+	struct iovec iov[2];
+	char page[GM_PAGE_SIZE];
+	int pipes[2];
+	char *addr;
+
+	ASSERT_NE(NULL, xgt);
+	ASSERT_EQ(0, pipe(pipes));
+	addr = map(xgt, &self->grant);
+	ASSERT_NE(NULL, addr);
+	for (int i = 0; i < 2; i++)
+		iov[i] = (struct iovec) { addr + busy[i] * GM_PAGE_SIZE, GM_PAGE_SIZE };
+	ASSERT_EQ((ssize_t)(2 * GM_PAGE_SIZE), vmsplice(pipes[1], iov, 2, 0))
+		TH_LOG("vmsplice: %s", strerror(errno));
+
+	ASSERT_EQ(0, dom_xl("destroy %u", self->id.domid)) WHY();
+	ASSERT_TRUE(gm_wait(is_dying(&self->id), DOM_GONE_MS));
+	EXPECT_EQ((ssize_t)GM_PAGE_SIZE, read(pipes[0], page, GM_PAGE_SIZE));
+	EXPECT_EQ(-1, gm_check(page, SEED, busy[0], 1));
+	dying = dom_free_pages();
+	ASSERT_EQ(0, xengnttab_unmap(xgt, addr, PAGES));
+	xengnttab_close(xgt);
+	gm_sleep_ms(500);
+	EXPECT_TRUE(is_dying(&self->id));
+	EXPECT_TRUE(dom_state(self->id.domid, &state) && state.nr_pages >= 1);
+
+	EXPECT_EQ((ssize_t)GM_PAGE_SIZE, read(pipes[0], page, GM_PAGE_SIZE));
+	EXPECT_EQ(-1, gm_check(page, SEED, busy[1], 1));
+	EXPECT_EQ(0, dom_wait_gone(&self->id)) WHY();
+	expect_memory_back(_metadata, dying);
+	close(pipes[0]);
+	close(pipes[1]);
 }
 
 /* Half of it unmapped by munmap() frees that half; the domain waits for the rest. */

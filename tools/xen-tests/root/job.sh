@@ -162,7 +162,26 @@ run_selftests_in_driver_domain()
 
 driver_done() { grep -q '^@@ done' "$1" || no_domain "$2"; }
 
+# The GPUs of the machine, as lspci would call them; no PCI IDs but theirs (xgpu_hw.h).
+gpus()
+{
+	for dev in /sys/bus/pci/devices/*; do
+		[ "$(cat "$dev/vendor" "$dev/device" | tr '\n' ' ')" != "0x584e 0x4750 " ] ||
+			echo "${dev##*/}"
+	done
+}
+
+# dom0 lets them go, so that a domain can have them; which domain, its configuration says.
+assign_gpus()
+{
+	modprobe xen-pciback passthrough=1 >&2 || return
+	for gpu in $(gpus); do
+		xl pci-assignable-add "$gpu" >&2 || return
+	done
+}
+
 # The suite in dom0, or wherever the lab says, against a guest that grants.
+# run_with_granter SUITE WORDS: more words for a driver domain's kernel
 run_with_granter()
 {
 	domid=$(start_guest granter "$GM_GRANTER") || {
@@ -175,7 +194,7 @@ run_with_granter()
 	export GM_DOMID
 	base=$(gm-oracle --in-use "$domid")
 	if [ "$GM_MAPPER" != dom0 ]; then
-		run_in_driver_domain "$1" "$domid" /gm/guest/initrd-driver.gz ''
+		run_in_driver_domain "$1" "$domid" /gm/guest/initrd-driver.gz "$2"
 	else
 		gm-suite "$1"
 	fi
@@ -196,12 +215,20 @@ test)
 			continue
 		}
 		case $suite in
-		grants) run_with_granter "$suite" ;;
+		grants) run_with_granter "$suite" '' ;;
+		gpu)
+			case $GM_MAPPER in
+			none)	gm-suite "$suite" ;;
+			dom0)	run_with_granter "$suite" '' ;;
+			*)	assign_gpus || setup_failed "$suite" "no GPU can be given away"
+				run_with_granter "$suite" 'iommu=soft swiotlb=2048' ;;
+			esac
+			;;
 		hmm)
 			if [ "$GM_MAPPER" = none ]; then
 				gm-suite "$suite"
 			else
-				run_with_granter "$suite"
+				run_with_granter "$suite" ''
 			fi
 			;;
 		hmm-selftests)

@@ -150,7 +150,7 @@ static void fence(struct xgpu *s, struct xgpu_ctx *c)
 		.result = cpu_to_le64(failed ? c->err_result : c->last_result),
 		.fault_va = cpu_to_le64(failed ? c->err_va : 0),
 	};
-	uint64_t addr = c->cmd.dst, last = c->last_result;
+	uint64_t addr = c->cmd.dst;
 
 	if (!xgpu_dma(s, c, addr + 8, 0, (uint8_t *)&out + 8, sizeof(out) - 8, true) ||
 	    !xgpu_dma(s, c, addr, 0, &out, 8, true)) {
@@ -159,9 +159,8 @@ static void fence(struct xgpu *s, struct xgpu_ctx *c)
 	}
 	c->fence = c->cmd.value;
 	c->err_status = XGPU_ST_OK;
+	c->last_result = 0;
 	xgpu_complete(s, c, XGPU_ST_OK, 0);
-	/* A fence has no result of its own. */
-	c->last_result = last;
 }
 
 /**
@@ -262,13 +261,14 @@ void xgpu_command_next(struct xgpu *s, struct xgpu_ctx *c)
 {
 	const struct xgpu_op *o = &c->cmd;
 	bool writes = o->op != XGPU_OP_COMPARE, src, dst;
-	uint64_t left, bytes;
+	uint64_t left, bytes, dst_pos;
 	uint32_t n;
 
 	if (all_done(s, c))
 		return;
 	src = reads_src(o) && !c->storing;
 	dst = uses_dst(c);
+	dst_pos = c->storing ? 0 : c->pos;
 	left = c->storing ? 8 : o->len - c->pos;
 	n = MIN(left, XGPU_PIECE);
 	if (physical(o)) {
@@ -277,7 +277,7 @@ void xgpu_command_next(struct xgpu *s, struct xgpu_ctx *c)
 	} else {
 		if (src && !find(s, c, o->src + c->pos, false, left, &c->src, &n))
 			return;
-		if (dst && !find(s, c, o->dst + (c->storing ? 0 : c->pos), writes, left, &c->dst, &n))
+		if (dst && !find(s, c, o->dst + dst_pos, writes, left, &c->dst, &n))
 			return;
 	}
 	c->piece = n;

@@ -153,9 +153,9 @@ static void same_size(const char *type, size_t ours)
 
 	if (qemus == ours)
 		return;
-	error_report("xgpu: made for another QEMU than this: '%s' has %zu bytes here, and had %zu in "
-		     "the headers of version %s; make gpu-device builds it anew",
-		     type, qemus, ours, QEMU_VERSION);
+	error_report("xgpu: made for QEMU %s, and this is another: '%s' has %zu bytes, not %zu",
+		     QEMU_VERSION, type, qemus, ours);
+	error_printf("make gpu-device builds it for the QEMU that is installed\n");
 	exit(1);
 }
 

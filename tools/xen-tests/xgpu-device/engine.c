@@ -10,10 +10,15 @@
 #include "xgpu.h"
 
 /* In one run of the timer */
-#define BUDGET_STEPS	512
-#define BUDGET_BYTES	(512 * 1024)
-/* Then the CPUs have this long, in ns, with QEMU's lock free. */
+#define BUDGET_STEPS	128
+#define BUDGET_BYTES	(256 * 1024)
+/*
+ * Then QEMU's lock is free for so many ns, and more for each step and byte of the run: about as
+ * long as it took, so that CPUs that wait for the lock get it.
+ */
 #define PAUSE		1000
+#define PAUSE_STEP	800
+#define PAUSE_BYTES	8	/* so many for 1 ns */
 /* A context is behind the clock by this much at most. */
 #define MAX_LAG		(1000 * 1000)
 
@@ -122,6 +127,11 @@ static bool write_record(struct xgpu *s, struct xgpu_ctx *c, uint32_t status, ui
 	       xgpu_dma(s, c, addr, 0, &out, 4, true);
 }
 
+static bool has_result(const struct xgpu_op *o)
+{
+	return o->op == XGPU_OP_CHECKSUM || o->op == XGPU_OP_COMPARE || o->op == XGPU_OP_ATOMIC_ADD;
+}
+
 /**
  * xgpu_complete - the command of a context has ended
  * @s: the device
@@ -132,11 +142,13 @@ static bool write_record(struct xgpu *s, struct xgpu_ctx *c, uint32_t status, ui
 void xgpu_complete(struct xgpu *s, struct xgpu_ctx *c, uint32_t status, uint64_t va)
 {
 	forget_command(c);
-	c->last_result = c->result;
+	if (has_result(&c->cmd))
+		c->last_result = c->result;
 	xgpu_count(s, c, commands, 1);
 	if (status == XGPU_ST_BAD_COMMAND)
 		s->cnt.bad_commands++;
-	if (status != XGPU_ST_OK && status != XGPU_ST_SKIPPED && c->err_status == XGPU_ST_OK) {
+	/* One that is skipped is not the first. */
+	if (status != XGPU_ST_OK && c->err_status == XGPU_ST_OK) {
 		c->err_status = status;
 		c->err_index = c->head;
 		c->err_va = va;
@@ -239,7 +251,7 @@ void xgpu_timer(void *opaque)
 {
 	uint32_t steps = BUDGET_STEPS, bytes = BUDGET_BYTES;
 	struct xgpu *s = opaque;
-	uint64_t now = xgpu_now(), due;
+	uint64_t now = xgpu_now(), due, pause;
 	bool more;
 
 	if (s->clear_wanted)
@@ -250,10 +262,11 @@ void xgpu_timer(void *opaque)
 		xgpu_shoot_run(s, now);
 		xgpu_fault_room(s);
 		more = take_turns(s, now, &steps, &bytes);
-	} while (more && steps && bytes);
+	} while (more && steps && bytes && !s->gone);
 	xgpu_shoot_run(s, now);
 
 	due = next_due(s);
+	pause = PAUSE + (BUDGET_STEPS - steps) * PAUSE_STEP + (BUDGET_BYTES - bytes) / PAUSE_BYTES;
 	if (due != UINT64_MAX && !s->gone)
-		timer_mod(&s->timer, MAX(due, now + PAUSE));
+		timer_mod(&s->timer, MAX(due, now + pause));
 }

@@ -42,6 +42,7 @@ apt_source()
 {
 	local dir=$1 version=$2 apt=(apt-get -q) mirror key
 
+	# shellcheck disable=SC2016 # apt replaces it
 	mirror=$(apt-get indextargets --format '$(SITE)' 'Codename: bookworm' 'Created-By: Packages' |
 		head -n 1)
 	key=/usr/share/keyrings/debian-archive-keyring.gpg

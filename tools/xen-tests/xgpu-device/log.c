@@ -7,7 +7,7 @@
 
 /*
  * The message of an interrupt is a write to an address that the guest chose, maybe to
- * these very registers: they do not answer meanwhile.
+ * these very registers: they cannot be written meanwhile.
  */
 static void send_message(struct xgpu *s, unsigned int irq)
 {

@@ -22,7 +22,7 @@ static bool access_dma(struct xgpu *s, uint64_t addr, void *buf, uint32_t len, b
 {
 	bool nested = s->accessing, ok;
 
-	if (!within_reach(s, addr, len))
+	if (s->gone || !within_reach(s, addr, len))
 		return false;
 	s->accessing = true;
 	ok = pci_dma_rw(&s->pci, addr, buf, len,

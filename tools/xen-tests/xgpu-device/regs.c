@@ -26,9 +26,6 @@ static void set_half(uint64_t *to, hwaddr reg, uint32_t value)
 		*to = (*to & ~0xffffffffULL) | value;
 }
 
-/* Both halves of a register of 64 bits */
-#define case64(reg) case (reg): case (reg) + 4
-
 static void refuse(struct xgpu *s, struct xgpu_ctx *c, hwaddr reg, uint32_t value)
 {
 	xgpu_error(s, c, XGPU_ERR_REGISTER, reg, 0, value);
@@ -38,9 +35,11 @@ static void refuse(struct xgpu *s, struct xgpu_ctx *c, hwaddr reg, uint32_t valu
 
 static uint32_t status_of(struct xgpu *s)
 {
-	uint32_t status = s->nr_shooting || s->shoot_head != s->shoot_tail ? XGPU_STATUS_SHOOTING : 0;
+	uint32_t status = 0;
 	unsigned int i;
 
+	if (s->nr_shooting || s->shoot_head != s->shoot_tail)
+		status |= XGPU_STATUS_SHOOTING;
 	for (i = 0; i < XGPU_CONTEXTS; i++) {
 		switch (s->ctx[i].phase) {
 		case XGPU_OFF:
@@ -105,20 +104,60 @@ static uint32_t read_log(struct xgpu *s, hwaddr offset)
 	return ldl_le_p((uint8_t *)s->errors + offset);
 }
 
+/* The whole of a register that has 64 bits. False: this one has not. */
+static bool read_device64(struct xgpu *s, hwaddr reg, uint64_t *value)
+{
+	switch (reg & ~7ULL) {
+	case XGPU_VRAM_SIZE:
+		*value = s->vram_size;
+		return true;
+	case XGPU_TIME:
+		*value = xgpu_now();
+		return true;
+	case XGPU_FENCE_PENDING(0):
+		*value = s->fence_pending[0];
+		return true;
+	case XGPU_FENCE_PENDING(1):
+		*value = s->fence_pending[1];
+		return true;
+	case XGPU_FAULT_BASE:
+		*value = s->fault_base;
+		return true;
+	case XGPU_SHOOT_BASE:
+		*value = s->shoot_base;
+		return true;
+	case XGPU_SHOOT_DONE:
+		*value = s->shoot_done;
+		return true;
+	case XGPU_SHOOT_DONE_ADDR:
+		*value = s->shoot_done_addr;
+		return true;
+	case XGPU_SCAN_FIRST:
+		*value = s->scan_first;
+		return true;
+	case XGPU_SCAN_LAST:
+		*value = s->scan_last;
+		return true;
+	}
+	return false;
+}
+
 static uint32_t read_device(struct xgpu *s, hwaddr reg)
 {
+	uint64_t value;
+
 	if (reg >= XGPU_CNT_COMMANDS && reg < XGPU_CNT_END)
 		return half(counter(s, reg), reg);
 	if (reg >= XGPU_ERROR_LOG && reg < XGPU_ERROR_LOG + sizeof(s->errors))
 		return read_log(s, reg - XGPU_ERROR_LOG);
+	if (read_device64(s, reg, &value))
+		return half(value, reg);
 
 	switch (reg) {
 	case XGPU_ID:
 		return XGPU_ID_MAGIC;
 	case XGPU_VERSION:
 		return XGPU_VERSION_MAJOR << 16 | XGPU_VERSION_MINOR;
-	case64(XGPU_VRAM_SIZE):
-		return half(s->vram_size, reg);
 	case XGPU_DMA_BITS:
 		return s->dma_bits;
 	case XGPU_NR_CONTEXTS:
@@ -129,20 +168,12 @@ static uint32_t read_device(struct xgpu *s, hwaddr reg)
 		return s->control;
 	case XGPU_STATUS:
 		return status_of(s);
-	case64(XGPU_TIME):
-		return half(xgpu_now(), reg);
 	case XGPU_INT_STATUS:
 		return s->int_status;
 	case XGPU_INT_ENABLE:
 		return s->int_enable;
 	case XGPU_INT_VECTORS:
 		return msi_enabled(&s->pci) ? msi_nr_vectors_allocated(&s->pci) : 0;
-	case64(XGPU_FENCE_PENDING(0)):
-		return half(s->fence_pending[0], reg);
-	case64(XGPU_FENCE_PENDING(1)):
-		return half(s->fence_pending[1], reg);
-	case64(XGPU_FAULT_BASE):
-		return half(s->fault_base, reg);
 	case XGPU_FAULT_LOG2:
 		return s->fault_log2;
 	case XGPU_FAULT_HEAD:
@@ -151,8 +182,6 @@ static uint32_t read_device(struct xgpu *s, hwaddr reg)
 		return s->fault_tail;
 	case XGPU_FAULT_OVERFLOW:
 		return s->fault_overflow;
-	case64(XGPU_SHOOT_BASE):
-		return half(s->shoot_base, reg);
 	case XGPU_SHOOT_LOG2:
 		return s->shoot_log2;
 	case XGPU_SHOOT_TAIL:
@@ -161,10 +190,6 @@ static uint32_t read_device(struct xgpu *s, hwaddr reg)
 		return s->shoot_head;
 	case XGPU_SHOOT_CONTROL:
 		return s->shoot_control;
-	case64(XGPU_SHOOT_DONE):
-		return half(s->shoot_done, reg);
-	case64(XGPU_SHOOT_DONE_ADDR):
-		return half(s->shoot_done_addr, reg);
 	case XGPU_LAT_COMMAND:
 		return s->lat_command;
 	case XGPU_LAT_KIB:
@@ -175,10 +200,6 @@ static uint32_t read_device(struct xgpu *s, hwaddr reg)
 		return s->lat_fault;
 	case XGPU_STALE_CHECK:
 		return s->stale_check;
-	case64(XGPU_SCAN_FIRST):
-		return half(s->scan_first, reg);
-	case64(XGPU_SCAN_LAST):
-		return half(s->scan_last, reg);
 	case XGPU_SCAN_CONTEXT:
 		return s->scan_context;
 	case XGPU_SCAN_STALE:
@@ -236,36 +257,52 @@ static uint64_t ctx_counter(const struct xgpu_ctx *c, hwaddr reg)
 	return 0;
 }
 
-static uint32_t read_ctx(struct xgpu_ctx *c, hwaddr reg)
+static bool read_ctx64(const struct xgpu_ctx *c, hwaddr reg, uint64_t *value)
 {
+	switch (reg & ~7ULL) {
+	case XGPU_CTX_PT_ROOT:
+		*value = c->pt_root;
+		return true;
+	case XGPU_CTX_RING_BASE:
+		*value = c->ring_base;
+		return true;
+	case XGPU_CTX_RECORD_BASE:
+		*value = c->record_base;
+		return true;
+	case XGPU_CTX_FENCE:
+		*value = c->fence;
+		return true;
+	case XGPU_CTX_STALL_VA:
+		*value = c->stall_id ? c->stall_va : 0;
+		return true;
+	}
+	return false;
+}
+
+static uint32_t read_ctx(const struct xgpu_ctx *c, hwaddr reg)
+{
+	uint64_t value;
+
 	if (reg >= XGPU_CTX_CNT_COMMANDS && reg < XGPU_CTX_CNT_END)
 		return half(ctx_counter(c, reg), reg);
+	if (read_ctx64(c, reg, &value))
+		return half(value, reg);
 
 	switch (reg) {
 	case XGPU_CTX_CONTROL:
 		return c->control;
 	case XGPU_CTX_STATE:
 		return state_of(c);
-	case64(XGPU_CTX_PT_ROOT):
-		return half(c->pt_root, reg);
-	case64(XGPU_CTX_RING_BASE):
-		return half(c->ring_base, reg);
 	case XGPU_CTX_RING_LOG2:
 		return c->ring_log2;
 	case XGPU_CTX_RING_TAIL:
 		return c->tail;
 	case XGPU_CTX_RING_HEAD:
 		return c->head;
-	case64(XGPU_CTX_RECORD_BASE):
-		return half(c->record_base, reg);
-	case64(XGPU_CTX_FENCE):
-		return half(c->fence, reg);
 	case XGPU_CTX_STALL_ID:
 		return c->stall_id;
 	case XGPU_CTX_STALL_FLAGS:
 		return c->stall_id ? c->stall_flags : 0;
-	case64(XGPU_CTX_STALL_VA):
-		return c->stall_id ? half(c->stall_va, reg) : 0;
 	}
 	return 0;
 }
@@ -275,8 +312,6 @@ static uint64_t reg_read(void *opaque, hwaddr reg, unsigned int size)
 	struct xgpu *s = opaque;
 
 	(void)size;
-	if (s->accessing)
-		return 0;
 	if (reg < XGPU_CTX_BASE)
 		return read_device(s, reg);
 	reg -= XGPU_CTX_BASE;
@@ -285,14 +320,22 @@ static uint64_t reg_read(void *opaque, hwaddr reg, unsigned int size)
 
 /* ---- writing ---- */
 
+/* Half of an address that is a multiple of a power of 2. False: it is not. */
+static bool set_address(uint64_t *to, hwaddr reg, uint32_t value, uint32_t align)
+{
+	if (!(reg & 4) && value & (align - 1))
+		return false;
+	set_half(to, reg, value);
+	return true;
+}
+
 static void write_fault_queue(struct xgpu *s, hwaddr reg, uint32_t value)
 {
 	switch (reg) {
-	case64(XGPU_FAULT_BASE):
-		if (s->fault_log2 || (reg == XGPU_FAULT_BASE && value & 0xfff))
+	case XGPU_FAULT_BASE:
+	case XGPU_FAULT_BASE + 4:
+		if (s->fault_log2 || !set_address(&s->fault_base, reg, value, 4096))
 			refuse(s, NULL, reg, value);
-		else
-			set_half(&s->fault_base, reg, value);
 		return;
 	case XGPU_FAULT_LOG2:
 		if (value > MAX_FAULT_LOG2) {
@@ -330,11 +373,10 @@ static void write_fault_queue(struct xgpu *s, hwaddr reg, uint32_t value)
 static void write_shoot_queue(struct xgpu *s, hwaddr reg, uint32_t value)
 {
 	switch (reg) {
-	case64(XGPU_SHOOT_BASE):
-		if (s->shoot_log2 || (reg == XGPU_SHOOT_BASE && value & 0xfff))
+	case XGPU_SHOOT_BASE:
+	case XGPU_SHOOT_BASE + 4:
+		if (s->shoot_log2 || !set_address(&s->shoot_base, reg, value, 4096))
 			refuse(s, NULL, reg, value);
-		else
-			set_half(&s->shoot_base, reg, value);
 		return;
 	case XGPU_SHOOT_LOG2:
 		if (value > MAX_SHOOT_LOG2) {
@@ -356,11 +398,10 @@ static void write_shoot_queue(struct xgpu *s, hwaddr reg, uint32_t value)
 	case XGPU_SHOOT_CONTROL:
 		s->shoot_control = value & XGPU_SHOOT_PUBLISH;
 		return;
-	case64(XGPU_SHOOT_DONE_ADDR):
-		if (reg == XGPU_SHOOT_DONE_ADDR && value & 7)
+	case XGPU_SHOOT_DONE_ADDR:
+	case XGPU_SHOOT_DONE_ADDR + 4:
+		if (!set_address(&s->shoot_done_addr, reg, value, 8))
 			refuse(s, NULL, reg, value);
-		else
-			set_half(&s->shoot_done_addr, reg, value);
 		return;
 	default:
 		refuse(s, NULL, reg, value);
@@ -370,6 +411,7 @@ static void write_shoot_queue(struct xgpu *s, hwaddr reg, uint32_t value)
 static void write_int(struct xgpu *s, hwaddr reg, uint32_t value)
 {
 	uint32_t all = (1u << XGPU_IRQS) - 1, newly;
+	unsigned int n;
 
 	switch (reg) {
 	case XGPU_INT_ACK:
@@ -381,11 +423,12 @@ static void write_int(struct xgpu *s, hwaddr reg, uint32_t value)
 		s->int_enable = value & all;
 		xgpu_irq_update(s, newly);
 		break;
-	case64(XGPU_FENCE_PENDING(0)):
-		s->fence_pending[0] &= ~((uint64_t)value << (reg & 4) * 8);
-		break;
-	case64(XGPU_FENCE_PENDING(1)):
-		s->fence_pending[1] &= ~((uint64_t)value << (reg & 4) * 8);
+	case XGPU_FENCE_PENDING(0):
+	case XGPU_FENCE_PENDING(0) + 4:
+	case XGPU_FENCE_PENDING(1):
+	case XGPU_FENCE_PENDING(1) + 4:
+		n = (reg - XGPU_FENCE_PENDING(0)) / 8;
+		s->fence_pending[n] &= ~((uint64_t)value << (reg & 4) * 8);
 		break;
 	default:
 		refuse(s, NULL, reg, value);
@@ -430,10 +473,12 @@ static void write_device(struct xgpu *s, hwaddr reg, uint32_t value)
 	case XGPU_STALE_CHECK:
 		s->stale_check = value & 1;
 		break;
-	case64(XGPU_SCAN_FIRST):
+	case XGPU_SCAN_FIRST:
+	case XGPU_SCAN_FIRST + 4:
 		set_half(&s->scan_first, reg, value);
 		break;
-	case64(XGPU_SCAN_LAST):
+	case XGPU_SCAN_LAST:
+	case XGPU_SCAN_LAST + 4:
 		set_half(&s->scan_last, reg, value);
 		break;
 	case XGPU_SCAN_CONTEXT:
@@ -465,29 +510,24 @@ static void write_control(struct xgpu *s, struct xgpu_ctx *c, uint32_t value)
 /* What can be written only while the context is not enabled. Was it? */
 static bool write_setup(struct xgpu_ctx *c, hwaddr reg, uint32_t value)
 {
-	bool low = !(reg & 4);
-
 	if (c->phase != XGPU_OFF)
 		return false;
 	switch (reg) {
-	case64(XGPU_CTX_PT_ROOT):
+	case XGPU_CTX_PT_ROOT:
+	case XGPU_CTX_PT_ROOT + 4:
 		set_half(&c->pt_root, reg, value);
 		return true;
-	case64(XGPU_CTX_RING_BASE):
-		if (low && value & 0xfff)
-			return false;
-		set_half(&c->ring_base, reg, value);
-		return true;
+	case XGPU_CTX_RING_BASE:
+	case XGPU_CTX_RING_BASE + 4:
+		return set_address(&c->ring_base, reg, value, 4096);
 	case XGPU_CTX_RING_LOG2:
 		if (value > MAX_RING_LOG2)
 			return false;
 		c->ring_log2 = value;
 		return true;
-	case64(XGPU_CTX_RECORD_BASE):
-		if (low && value & 0xfff)
-			return false;
-		set_half(&c->record_base, reg, value);
-		return true;
+	case XGPU_CTX_RECORD_BASE:
+	case XGPU_CTX_RECORD_BASE + 4:
+		return set_address(&c->record_base, reg, value, 4096);
 	}
 	return false;
 }

@@ -22,14 +22,13 @@ static void submit(struct xgpu *s, const struct xgpu_shootdown *in, uint64_t now
 {
 	struct xgpu_shooting *new = nth(s, s->nr_shooting);
 	uint16_t context = le16_to_cpu(in->context), flags = le16_to_cpu(in->flags);
-	uint64_t before = s->nr_shooting ? nth(s, s->nr_shooting - 1)->due : 0;
 	uint64_t limit = (1ULL << XGPU_VA_BITS) - 1;
 
 	*new = (struct xgpu_shooting){
 		.first = le64_to_cpu(in->first),
 		.last = le64_to_cpu(in->last),
 		.seq = le64_to_cpu(in->seq),
-		.due = MAX(now + s->lat_shootdown, before),
+		.due = now + s->lat_shootdown,
 		.interrupt = flags & XGPU_SHOOT_INTERRUPT,
 	};
 	if (flags & XGPU_SHOOT_ALL) {
@@ -124,13 +123,14 @@ bool xgpu_shoot_pending(struct xgpu *s, struct xgpu_ctx *c, uint64_t va)
 /* When is the next one due? UINT64_MAX: none, or a piece of work is what it waits for. */
 uint64_t xgpu_shoot_due(struct xgpu *s)
 {
+	uint64_t due = UINT64_MAX;
 	unsigned int i;
 
 	if (s->shoot_log2 && s->shoot_head != s->shoot_tail && s->nr_shooting < XGPU_SHOOTING)
 		return 0;
 	for (i = 0; i < s->nr_shooting; i++)
 		if (!nth(s, i)->dropped)
-			return nth(s, i)->due;
+			due = MIN(due, nth(s, i)->due);
 	/* Of those that took effect, the first waits for a piece, which is due itself. */
-	return UINT64_MAX;
+	return due;
 }

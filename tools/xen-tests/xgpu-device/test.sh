@@ -24,6 +24,7 @@ cd "$GM_BUILD"
 export GM_XGPU=${GM_XGPU:-host/xgpu.so} GM_QTEST_ACCEL=host/qtest-accel.so
 optional=()
 [ -z "${TEST:-}" ] || optional=(--may-be-empty)
+# shellcheck disable=SC2094 # labrun looks at what they say there when they have ended
 exec host/labrun ${optional[@]+"${optional[@]}"} --mode test --name xgpu-device \
 	--console logs/xgpu-device/console.log --log logs/xgpu-device \
 	--results results/xgpu-device --silence 60 --total 600 -- \

@@ -32,14 +32,14 @@ static uint64_t last_of(const struct xgpu_tlb_entry *e)
 
 static struct xgpu_tlb_entry *lookup(struct xgpu_ctx *c, uint64_t va)
 {
-	struct xgpu_tlb_entry *set;
+	struct xgpu_tlb_entry *e;
 	unsigned int i, way;
 
 	for (i = 0; i < ARRAY_SIZE(shifts); i++) {
-		set = c->tlb[set_of(va, shifts[i])];
-		for (way = 0; way < XGPU_TLB_WAYS; way++)
-			if (set[way].shift == shifts[i] && set[way].va == va >> shifts[i] << shifts[i])
-				return &set[way];
+		e = c->tlb[set_of(va, shifts[i])];
+		for (way = 0; way < XGPU_TLB_WAYS; way++, e++)
+			if (e->shift == shifts[i] && e->va >> e->shift == va >> e->shift)
+				return e;
 	}
 	return NULL;
 }

@@ -4,10 +4,9 @@
  */
 #include "xgpu.h"
 
-#define ADDR_OF(e)	((e) & XGPU_PTE_ADDR)
 /* Neither named in xgpu_hw.h nor software's */
 #define RESERVED	(~(XGPU_PTE_VALID | XGPU_PTE_WRITE | XGPU_PTE_VRAM | XGPU_PTE_LEAF | \
-			   XGPU_PTE_64K | XGPU_PTE_ADDR | XGPU_PTE_SOFTWARE))
+		    XGPU_PTE_64K | XGPU_PTE_ADDR | XGPU_PTE_SOFTWARE))
 
 static bool read_entry(struct xgpu *s, struct xgpu_ctx *c, const struct xgpu_place *p, uint64_t va,
 		       bool quietly, uint64_t *entry)
@@ -48,8 +47,12 @@ static bool well_formed(uint64_t e, uint64_t va, unsigned int level)
 
 static void fill_leaf(struct xgpu_leaf *leaf, uint64_t e, unsigned int level)
 {
-	leaf->shift = level ? 21 : e & XGPU_PTE_64K ? 16 : 12;
-	leaf->place.addr = ADDR_OF(e) & ~((1ULL << leaf->shift) - 1);
+	leaf->shift = 12;
+	if (level)
+		leaf->shift = 21;
+	else if (e & XGPU_PTE_64K)
+		leaf->shift = 16;
+	leaf->place.addr = (e & XGPU_PTE_ADDR) & ~((1ULL << leaf->shift) - 1);
 	leaf->place.vram = e & XGPU_PTE_VRAM;
 	leaf->write = e & XGPU_PTE_WRITE;
 }
@@ -66,7 +69,7 @@ static enum xgpu_walk walk(struct xgpu *s, struct xgpu_ctx *c, uint64_t va, bool
 		return XGPU_WALK_MISS;
 	for (level = XGPU_PT_LEVELS - 1; level >= 0; level--) {
 		leaf->level = level;
-		p.addr = ADDR_OF(e) + XGPU_PT_INDEX(va, level) * 8;
+		p.addr = (e & XGPU_PTE_ADDR) + XGPU_PT_INDEX(va, level) * 8;
 		p.vram = e & XGPU_PTE_VRAM;
 		if (!read_entry(s, c, &p, va, quietly, &e))
 			return XGPU_WALK_REFUSED;

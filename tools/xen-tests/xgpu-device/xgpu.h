@@ -38,7 +38,7 @@
 /* Shootdowns that the device has taken from the queue and not yet completed */
 #define XGPU_SHOOTING		64
 /* Stale hits of entries that were evicted since; those of more pages stay in the count. */
-#define XGPU_EVICTED		64
+#define XGPU_EVICTED		512
 
 /* Where a translation leads */
 struct xgpu_place {
@@ -72,7 +72,7 @@ enum xgpu_phase {
 	XGPU_IDLE,
 	XGPU_BEGIN,		/* a command is going to be fetched */
 	XGPU_RUN,		/* its next piece is going to be translated */
-	XGPU_PIECE_UNDER_WAY,	/* translated, accessed when due: a stale translation hurts here */
+	XGPU_PIECE_UNDER_WAY,	/* translated, to be accessed when due */
 	XGPU_FAULTING,		/* it missed, and reports that when due */
 	XGPU_FAULT_HELD,	/* ... but the queue is full */
 	XGPU_STALLED,		/* reported: waits for the answer */
@@ -100,7 +100,7 @@ struct xgpu_ctx {
 	uint64_t pos;		/* bytes of it that are done */
 	bool storing;		/* CHECKSUM: all summed, the result is to be stored */
 	uint64_t result;
-	uint64_t word, words;	/* CHECKSUM: bytes of the word that is not complete, its index */
+	uint64_t word, words;	/* CHECKSUM: the word that is not complete, its index */
 	uint32_t word_bytes;
 
 	uint32_t piece;		/* bytes of the piece under way */
@@ -141,7 +141,7 @@ struct xgpu {
 	uint32_t dma_bits;
 	bool stale_check_default;
 
-	/* The device accesses memory or sends a message: its registers do not answer. */
+	/* The device accesses memory or sends a message: its registers cannot be written. */
 	bool accessing;
 	/* Reset while it did: done before anything else is. */
 	bool clear_wanted;

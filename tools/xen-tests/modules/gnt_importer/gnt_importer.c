@@ -102,6 +102,25 @@ static int importer_pages(struct importer *imp)
 	return n;
 }
 
+/* An exporter may describe what lies in a row piece by piece: do not count these. */
+static int importer_runs(struct importer *imp)
+{
+	unsigned long next = 0;
+	struct sg_page_iter iter;
+	int n = 0;
+
+	if (!imp->sgt)
+		return 0;
+	for_each_sg_page(imp->sgt->sgl, &iter, imp->sgt->orig_nents, 0) {
+		unsigned long pfn = page_to_pfn(sg_page_iter_page(&iter));
+
+		if (!n || pfn != next)
+			n++;
+		next = pfn + 1;
+	}
+	return n;
+}
+
 static int importer_sg(struct importer *imp, const struct gm_importer_page *op)
 {
 	struct sg_page_iter iter;
@@ -167,6 +186,9 @@ static long importer_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		break;
 	case GM_IMPORTER_HAS_PAGES:
 		ret = importer_pages(imp);
+		break;
+	case GM_IMPORTER_HAS_RUNS:
+		ret = importer_runs(imp);
 		break;
 	}
 	mutex_unlock(&imp->lock);

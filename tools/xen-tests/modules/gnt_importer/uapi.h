@@ -26,5 +26,6 @@ struct gm_importer_page {
 #define GM_IMPORTER_UNMAP _IO('m', 5)
 #define GM_IMPORTER_DETACH _IO('m', 6) /* and let go */
 #define GM_IMPORTER_HAS_PAGES _IO('m', 7) /* number of pages mapped for the device */
+#define GM_IMPORTER_HAS_RUNS _IO('m', 8) /* how many runs of pages in a row these are */
 
 #endif /* GM_GNT_IMPORTER_H */

@@ -157,9 +157,11 @@ static void make_tables(struct session *s)
 	uint64_t t[512] = {}, valid = XGPU_PTE_VALID;
 	unsigned int i;
 
-	t[0] = t[1] = t[2] = (TABLES + 0x1000) | valid;
+	for (i = 0; i < 3; i++)
+		t[i] = (TABLES + 0x1000) | valid;
 	qtest_write(s->g->q, TABLES, t, sizeof(t));
-	t[0] = t[1] = (TABLES + 0x2000) | valid;
+	t[0] = (TABLES + 0x2000) | valid;
+	t[1] = t[0];
 	qtest_write(s->g->q, TABLES + 0x1000, t, sizeof(t));
 	t[0] = (TABLES + 0x3000) | valid;
 	t[1] = (TABLES + 0x4000) | valid;
@@ -312,10 +314,11 @@ static void shoot(struct session *s)
 		.flags = one_in(s, 16) ? number(s) : below(s, 4),
 		.reserved = one_in(s, 64),
 	};
+	uint64_t queue = ARENA + CONTEXTS * 4096;
 	unsigned int i, n = 1 + below(s, 3);
 
 	for (i = 0; i < n; i++)
-		qtest_write(g->q, ARENA + CONTEXTS * 4096 + below(s, 128) * sizeof(d), &d, sizeof(d));
+		qtest_write(g->q, queue + below(s, 128) * sizeof(d), &d, sizeof(d));
 	gpu_write(g, XGPU_SHOOT_TAIL,
 		  one_in(s, 32) ? number(s) : gpu_read(g, XGPU_SHOOT_TAIL) + below(s, 70));
 }
@@ -378,6 +381,7 @@ static void configuration(struct session *s)
 {
 	struct gpu *g = gpu(s);
 	unsigned int msi = gpu_capability(g, 0x05), express = gpu_capability(g, 0x10);
+	uint64_t own = MMCFG + (g->slot << 15) + below(s, 256);
 
 	switch (below(s, 8)) {
 	case 0:
@@ -401,8 +405,7 @@ static void configuration(struct session *s)
 		gpu_msi_enable(g, below(s, 3));
 		if (one_in(s, 2))
 			break;
-		gpu_config_write(g, msi + 4, one_in(s, 3) ? MMCFG + (g->slot << 15) + below(s, 256) :
-							    address(s) & ~3ULL);
+		gpu_config_write(g, msi + 4, (one_in(s, 3) ? own : address(s)) & ~3ULL);
 		gpu_config_write(g, msi + 0xc, number(s));
 	}
 }
@@ -572,9 +575,9 @@ int main(int argc, char **argv)
 		seed++;
 		n++;
 	} while (time(NULL) < end);
-	printf("fuzz: %" PRIu64 " sessions, %" PRIu64 " steps, no crash, no hang; next seed %" PRIu64
-	       "\n", n, n * steps, seed);
-	printf("fuzz: seen at samples:");
+	printf("fuzz: %" PRIu64 " sessions, %" PRIu64 " steps, no crash, no hang; next seed %" PRIu64,
+	       n, n * steps, seed);
+	printf("\nfuzz: seen at samples:");
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		printf(" %s %" PRIu64, names[i], sums[i]);
 	printf("\n");

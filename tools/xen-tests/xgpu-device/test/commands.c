@@ -187,12 +187,13 @@ static struct xgpu_fence fence_of(struct gpu_ctx *c)
 
 TEST_F(xgpu, fence)
 {
-	struct xgpu_cmd sum = sum_cmd(VA, 4096);
+	struct xgpu_cmd sum = sum_cmd(VA, 4096), nop = { .op = XGPU_OP_NOP };
 	struct xgpu_cmd fence = { .op = XGPU_OP_FENCE, .dst = self->c.fence, .value = 0xfe9ce };
 	struct xgpu_fence f;
 
 	two_buffers(&self->c);
 	gpu_put(&self->c, &sum);
+	gpu_put(&self->c, &nop);
 	gpu_put(&self->c, &fence);
 	gpu_ring(&self->c);
 	ASSERT_TRUE(gpu_wait(&self->c, MS));
@@ -201,6 +202,12 @@ TEST_F(xgpu, fence)
 	EXPECT_EQ(f.status, XGPU_ST_OK);
 	EXPECT_EQ(f.result, gpu_checksum(pattern, 4096));
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CTX(1, XGPU_CTX_FENCE)), 0xfe9ce);
+	/* The next one is about what comes after this. */
+	fence.value++;
+	ASSERT_EQ(gpu_run(&self->c, &fence), XGPU_ST_OK);
+	f = fence_of(&self->c);
+	EXPECT_EQ(f.value, 0xfe9cf);
+	EXPECT_EQ(f.result, 0);
 }
 
 TEST_F(xgpu, fence_tells_the_first_error_and_forgets_it)
@@ -292,7 +299,8 @@ TEST_F(xgpu, addresses_beyond_48_bits)
 
 TEST_F(xgpu, physical_copy_and_fill_by_context_0)
 {
-	uint64_t src = pattern_page(&self->g, pattern, 3 * 4096, 9), dst = gpu_alloc(&self->g, 16384);
+	uint64_t src = pattern_page(&self->g, pattern, 3 * 4096, 9);
+	uint64_t dst = gpu_alloc(&self->g, 16384);
 	struct xgpu_cmd in = { .op = XGPU_OP_PHYS_COPY, .src = src + 1, .dst = GPU_VRAM - 8200,
 			       .len = 8200, .flags = XGPU_CMD_DST_VRAM };
 	struct xgpu_cmd out = { .op = XGPU_OP_PHYS_COPY, .src = GPU_VRAM - 8200, .dst = dst,

@@ -54,6 +54,8 @@ TEST_F(xgpu, replay_goes_on_where_it_stopped)
 	EXPECT_EQ(gpu_record(&self->c, 0).status, XGPU_ST_OK);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_RING_HEAD)), 1);
 	EXPECT_EQ(qtest_readq(self->g.q, pages + 2 * 4096), 0x77);
+	/* Not a byte was written twice. */
+	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_BYTES_WRITTEN), 3 * 4096);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_REPLAYS), 3);
 	EXPECT_EQ(gpu_read64(&self->g, XGPU_CNT_FAULTS), 3);
 }
@@ -124,7 +126,8 @@ TEST_F(xgpu, answers_to_nothing_are_counted)
 	gpu_answer(&self->g, f.stall, 3);
 	gpu_answer(&self->g, f.stall, 0);
 	gpu_write64(&self->g, XGPU_FAULT_ANSWER,
-		    XGPU_ANSWER_FAIL | XGPU_ANSWER_CONTEXT | 0xffffULL << XGPU_ANSWER_CONTEXT_SHIFT);
+		    XGPU_ANSWER_FAIL | XGPU_ANSWER_CONTEXT |
+			    0xffffULL << XGPU_ANSWER_CONTEXT_SHIFT);
 	qtest_step(self->g.q, MS);
 	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_STATE)), XGPU_STATE_STALLED);
 	/* The command was reset meanwhile. */
@@ -148,6 +151,21 @@ TEST_F(xgpu, write_to_a_page_that_may_not_be_written)
 	gpu_answer(&self->g, f.stall, XGPU_ANSWER_REPLAY);
 	ASSERT_TRUE(gpu_wait(&self->c, MS));
 	EXPECT_EQ(qtest_readq(self->g.q, page), 1);
+}
+
+/* That it can be read, and is in the TLB for that, is no permission. */
+TEST_F(xgpu, write_to_a_page_that_was_read)
+{
+	struct xgpu_cmd sum = sum_cmd(VA, 8), cmd = fill_cmd(VA, 8, 1);
+	uint64_t page = gpu_alloc(&self->g, 4096);
+	struct xgpu_fault f;
+
+	gpu_map(&self->c, VA, page, 4096, 0);
+	ASSERT_EQ(gpu_run(&self->c, &sum), XGPU_ST_OK);
+	start(&self->c, &cmd);
+	ASSERT_TRUE(gpu_fault(&self->g, &f));
+	EXPECT_EQ(f.flags, XGPU_FAULT_WRITE | XGPU_FAULT_PERMISSION);
+	EXPECT_EQ(qtest_readq(self->g.q, page), 0);
 }
 
 /* The level where the walk ended says which table is missing. */

@@ -9,6 +9,7 @@
 #define REGS_AT		0xe0000000ULL
 #define VRAM_AT		0xe8000000ULL
 #define SLOT		5
+#define PORT		4	/* slot of the root port, if there is one */
 #define ALLOC_FROM	0x200000
 
 int gpu_start(struct gpu *g, const struct gpu_machine *m)
@@ -17,7 +18,11 @@ int gpu_start(struct gpu *g, const struct gpu_machine *m)
 	const char *args[16];
 	unsigned int n = 0, i;
 
-	*g = (struct gpu){ .slot = SLOT, .free = ALLOC_FROM };
+	*g = (struct gpu){
+		.bus = m->port,
+		.slot = m->port ? 0 : SLOT,
+		.free = ALLOC_FROM,
+	};
 	args[n++] = "-m";
 	args[n++] = "64";
 	args[n++] = "-machine";
@@ -26,9 +31,15 @@ int gpu_start(struct gpu *g, const struct gpu_machine *m)
 		args[n++] = "-device";
 		args[n++] = "intel-iommu,aw-bits=48";
 	}
+	if (m->port) {
+		args[n++] = "-global";
+		args[n++] = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
+		args[n++] = "-device";
+		args[n++] = "pcie-root-port,id=rp,slot=1,addr=4";
+	}
 	for (i = 0; i < (m->two ? 2 : 1); i++) {
-		snprintf(device[i], sizeof(device[i]), "xgpu,addr=0x%x,vram=%s%s", SLOT + i,
-			 m->vram ? m->vram : "4M", m->more ? m->more : "");
+		snprintf(device[i], sizeof(device[i]), "xgpu,addr=0x%x,vram=4M%s%s", g->slot + i,
+			 m->port ? ",bus=rp" : "", m->more ? m->more : "");
 		args[n++] = "-device";
 		args[n++] = device[i];
 	}
@@ -50,7 +61,7 @@ int gpu_stop(struct gpu *g)
 
 static uint32_t config_address(struct gpu *g, unsigned int reg)
 {
-	return 0x80000000 | g->slot << 11 | (reg & 0xfc);
+	return 0x80000000 | g->bus << 16 | g->slot << 11 | (reg & 0xfc);
 }
 
 uint32_t gpu_config(struct gpu *g, unsigned int reg)
@@ -79,8 +90,18 @@ unsigned int gpu_capability(struct gpu *g, unsigned int id)
 
 void gpu_pci_init(struct gpu *g)
 {
-	unsigned int second = g->slot - SLOT;
+	unsigned int second = g->slot == SLOT + 1;
+	struct gpu port = *g;
 
+	if (g->bus) {
+		/* What the port passes on: bus 1, and memory from and to */
+		port.bus = 0;
+		port.slot = PORT;
+		gpu_config_write(&port, 0x18, 0x00010100);
+		gpu_config_write(&port, 0x20, 0xe7f0e000);
+		gpu_config_write(&port, 0x24, 0xebf1e801);
+		gpu_config_write(&port, 0x04, 0x6);
+	}
 	g->regs = REGS_AT + second * 0x100000;
 	g->vram = VRAM_AT + second * 0x4000000;
 	gpu_config_write(g, 0x10, g->regs);
@@ -285,8 +306,13 @@ int gpu_run(struct gpu_ctx *c, const struct xgpu_cmd *cmd)
 void gpu_shoot(struct gpu *g, unsigned int context, uint64_t first, uint64_t last, uint64_t seq,
 	       unsigned int flags)
 {
-	struct xgpu_shootdown s = { .first = first, .last = last, .seq = seq, .context = context,
-				    .flags = flags };
+	struct xgpu_shootdown s = {
+		.first = first,
+		.last = last,
+		.seq = seq,
+		.context = context,
+		.flags = flags,
+	};
 	uint32_t entry = g->shoot_tail++ & ((1u << GPU_SHOOT_LOG2) - 1);
 
 	qtest_write(g->q, g->shoots + entry * sizeof(s), &s, sizeof(s));
@@ -366,7 +392,8 @@ void gpu_iommu_on(struct gpu *g)
 	qtest_writeq(g->q, VTD_CONTEXT + g->slot * 8 * 16, VTD_TABLES | 1);
 	qtest_writeq(g->q, VTD_CONTEXT + g->slot * 8 * 16 + 8, 2 | 1 << 8);
 	for (level = 0; level < 2; level++)
-		qtest_writeq(g->q, VTD_TABLES + level * 0x1000, (VTD_TABLES + (level + 1) * 0x1000) | 3);
+		qtest_writeq(g->q, VTD_TABLES + level * 0x1000,
+			     (VTD_TABLES + (level + 1) * 0x1000) | 3);
 	for (level = 0; level < GPU_RAM >> 21; level++)
 		qtest_writeq(g->q, VTD_TABLES + 0x2000 + level * 8,
 			     (VTD_TABLES + (level + 3) * 0x1000) | 3);

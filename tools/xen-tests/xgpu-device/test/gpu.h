@@ -21,7 +21,7 @@
 
 struct gpu {
 	struct qtest *q;	/* two GPUs of a machine share it */
-	unsigned int slot;
+	unsigned int bus, slot;
 	uint64_t regs, vram;	/* the BARs */
 	uint64_t free;		/* memory from here on is not used */
 	uint64_t vram_free;
@@ -39,10 +39,10 @@ struct gpu_ctx {
 };
 
 struct gpu_machine {
-	const char *vram;	/* property, or NULL: GPU_VRAM */
 	const char *more;	/* other properties, with a comma in front */
 	bool iommu;
 	bool two;		/* another GPU in the next slot */
+	bool port;		/* behind a root port */
 };
 
 int gpu_start(struct gpu *g, const struct gpu_machine *m);

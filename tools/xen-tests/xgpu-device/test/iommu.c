@@ -167,10 +167,18 @@ TEST_F(xgpu, beyond_the_reach_of_the_device)
 {
 	struct xgpu_cmd cmd = sum_cmd(VA, 8);
 
+	/* Its own video memory, for want of other memory at such addresses */
 	EXPECT_EQ(gpu_read(&self->g, XGPU_DMA_BITS), 40);
-	gpu_map(&self->c, VA, 1ULL << 40, 4096, 0);
+	gpu_config_write(&self->g, 0x18, -GPU_VRAM);
+	gpu_config_write(&self->g, 0x1c, 0xff);
+	gpu_map(&self->c, VA, (1ULL << 40) - 4096, 4096, 0);
+	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_OK);
+	gpu_config_write(&self->g, 0x18, 0);
+	gpu_config_write(&self->g, 0x1c, 0x100);
+	gpu_map(&self->c, VA + 4096, 1ULL << 40, 4096, 0);
+	cmd.src = VA + 4096;
 	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_DMA_ERROR);
-	EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_READ, 1ULL << 40, VA);
+	EXPECT_REFUSED(&self->g, XGPU_ERR_DMA_READ, 1ULL << 40, VA + 4096);
 }
 
 TEST_F(xgpu, no_memory_there)

@@ -278,6 +278,24 @@ TEST_F(xgpu, message_to_its_own_registers_is_refused)
 	EXPECT_EQ(gpu_read(&self->g, XGPU_ID), XGPU_ID_MAGIC);
 }
 
+/* ... while it works on a command. */
+TEST_F(xgpu, message_of_a_command_to_its_own_registers_is_refused)
+{
+	struct xgpu_cmd cmd = { .op = XGPU_OP_NOP, .flags = XGPU_CMD_INTERRUPT };
+	unsigned int at = gpu_capability(&self->g, 0x05);
+	struct xgpu_error e;
+
+	gpu_msi_enable(&self->g, 2);
+	gpu_config_write(&self->g, at + 4, self->g.regs + XGPU_LAT_FAULT);
+	gpu_config_write(&self->g, at + 0xc, 0x7700);
+	EXPECT_EQ(gpu_run(&self->c, &cmd), XGPU_ST_OK);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_LAT_FAULT), 5000);
+	ASSERT_TRUE(gpu_error(&self->g, &e));
+	EXPECT_EQ(e.type, XGPU_ERR_REENTRANT);
+	EXPECT_EQ(e.address, XGPU_LAT_FAULT);
+	EXPECT_EQ(e.info, 0x7700);
+}
+
 /* ... or of configuration space, where it resets the device. */
 TEST_F(xgpu, message_that_resets_the_device)
 {

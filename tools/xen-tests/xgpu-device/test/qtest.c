@@ -35,7 +35,8 @@ static void run_qemu(int fd, const char *const *args)
 	argv[n++] = chardev;
 	while (*args && n < MAX_ARGS - 1)
 		argv[n++] = *args++;
-	snprintf(preload, sizeof(preload), "%s%s%s:%s", asan ? asan : "", asan ? ":" : "", xgpu, accel);
+	snprintf(preload, sizeof(preload), "%s%s%s:%s", asan ? asan : "",
+		 asan ? ":" : "", xgpu, accel);
 	setenv("LD_PRELOAD", preload, 1);
 	execvp(argv[0], (char *const *)argv);
 	_exit(127);

@@ -303,7 +303,8 @@ TEST_F(xgpu, malformed_shootdown_completes_without_effect)
 
 	mapped_page(&self->g, &self->c, &other);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		gpu_shoot(&self->g, bad[i].context, bad[i].first, bad[i].last, 100 + i, bad[i].flags);
+		gpu_shoot(&self->g, bad[i].context, bad[i].first, bad[i].last, 100 + i,
+			  bad[i].flags);
 		qtest_step(self->g.q, MS);
 		EXPECT_EQ(gpu_read64(&self->g, XGPU_SHOOT_DONE), 100 + i);
 		ASSERT_TRUE(gpu_error(&self->g, &e));
