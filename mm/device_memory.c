@@ -199,14 +199,19 @@ EXPORT_SYMBOL_GPL(device_memory_used);
 static int memory_evict_round(struct device_memory *memory, bool force)
 {
 	unsigned long i;
-	long ret = 0;
+	int err = 0;
 
 	mutex_lock(&memory->evict_lock);
-	for (i = 0; i < memory->nr_blocks && ret >= 0; i++)
+	for (i = 0; i < memory->nr_blocks; i++) {
+		long ret = 0;
+
 		if (READ_ONCE(memory->blocks[i].nr_used))
 			ret = memory_evict(memory, i, force);
+		if (ret < 0)
+			err = err ?: ret;
+	}
 	mutex_unlock(&memory->evict_lock);
-	return ret < 0 ? ret : 0;
+	return err;
 }
 
 /**

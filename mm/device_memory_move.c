@@ -123,9 +123,16 @@ static unsigned int move_copy(struct device_memory *memory, struct memory_move *
 	unsigned int i, done = 0;
 
 	for (i = 0; i < nr_pages; i++) {
-		if (ret && move->dst[i])
+		if (!move->dst[i])
+			continue;
+		if (ret) {
 			move_drop(move, i);
-		done += !!move->dst[i];
+			continue;
+		}
+		/* The device may have written: what reclaim knows of the page is too old. */
+		if (dir == DMA_FROM_DEVICE)
+			SetPageDirty(migrate_pfn_to_page(move->dst[i]));
+		done++;
 	}
 	return done;
 }
@@ -246,7 +253,8 @@ static vm_fault_t move_to_ram(struct vm_fault *vmf, struct memory_move *move,
 
 	/* If it does not move, that is for the next fault to see; unless we are the reason. */
 	had_page = move->dst[wanted];
-	if (move->src[wanted] & MIGRATE_PFN_MIGRATE && !had_page)
+	if (move->src[wanted] & MIGRATE_PFN_MIGRATE && migrate_pfn_to_page(move->src[wanted]) &&
+	    !had_page)
 		ret = VM_FAULT_OOM;
 	atomic64_add(move_copy(memory, move, nr, DMA_FROM_DEVICE), &memory->to_system);
 	if (had_page && !move->dst[wanted])

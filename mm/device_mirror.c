@@ -90,7 +90,7 @@ struct mirror_chunk *mirror_chunk_alloc(struct device_mirror *mirror)
 	struct mirror_chunk *chunk;
 	int ret;
 
-	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
+	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		return ERR_PTR(-ENOMEM);
 	ret = hmm_dma_map_alloc(mirror->dev, &chunk->map, MIRROR_CHUNK_PAGES, PAGE_SIZE);
@@ -111,14 +111,31 @@ void mirror_chunk_free(struct device_mirror *mirror, struct mirror_chunk *chunk)
 	kfree(chunk);
 }
 
+/*
+ * The CPU's entry may be writable and clean, and stays so when the device writes: without this,
+ * reclaim would throw away what it has written. The pages are there: whoever takes them waits.
+ */
+static void mirror_mark_dirty(const struct mirror_chunk *chunk, unsigned int head, unsigned int nr)
+{
+	struct page *page = hmm_pfn_to_page(chunk->map.pfn_list[head]);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		set_page_dirty(page + i);
+}
+
 /* The device has let go of the run that begins at page @head. */
 void mirror_unmap_unit(struct device_mirror *mirror, struct mirror_chunk *chunk,
 		       unsigned int head)
 {
-	unsigned int nr = mirror_unit_pages(chunk->unit[head]);
+	u8 unit = chunk->unit[head];
+	unsigned int nr = mirror_unit_pages(unit);
 
-	if (!(chunk->unit[head] & MIRROR_UNIT_LOCAL))
+	if (!(unit & MIRROR_UNIT_LOCAL)) {
+		if (unit & MIRROR_UNIT_WRITE)
+			mirror_mark_dirty(chunk, head, nr);
 		hmm_dma_unmap_pfn(mirror->dev, &chunk->map, head);
+	}
 	memset(chunk->unit + head, 0, nr);
 	chunk->nr_mapped -= nr;
 }
@@ -139,7 +156,7 @@ static struct mirror_window *mirror_window_new(struct device_mirror *mirror, uns
 	struct mirror_window *window;
 	int ret = -ESRCH;
 
-	window = kzalloc(sizeof(*window), GFP_KERNEL);
+	window = kzalloc(sizeof(*window), GFP_KERNEL_ACCOUNT);
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 	window->mirror = mirror;
@@ -295,11 +312,20 @@ static void mirror_finish_free(struct mirror_window *window, struct mirror_finis
 		kfree(finish);
 }
 
+/* Nothing may be left in the window: let the worker look. */
+static void mirror_is_idle(struct mirror_window *window)
+{
+	WRITE_ONCE(window->idle, true);
+	queue_work(system_unbound_wq, &window->mirror->gc);
+}
+
 static void mirror_shootdown_wait(struct mirror_window *window,
-				  struct device_mirror_shootdown *shootdown)
+				  struct device_mirror_shootdown *shootdown, bool unmapped)
 {
 	window->mirror->ops->shootdown_finish(window->mirror, shootdown);
 	mirror_let_go(window, shootdown->start, shootdown->end);
+	if (unmapped)
+		mirror_is_idle(window);
 }
 
 static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish)
@@ -308,20 +334,8 @@ static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish
 	struct mirror_window *window = container_of(finish->notifier, struct mirror_window,
 						    notifier);
 
-	mirror_shootdown_wait(window, &pass->shootdown);
+	mirror_shootdown_wait(window, &pass->shootdown, pass->unmapped);
 	mirror_finish_free(window, pass);
-}
-
-/* Nothing may be left in the window: let the worker look. */
-static void mirror_unmapped(struct mirror_window *window, const struct mmu_notifier_range *range)
-{
-	struct device_mirror *mirror = window->mirror;
-
-	if (range->event != MMU_NOTIFY_UNMAP)
-		return;
-	mirror_advice_unmapped(mirror, range->start, range->end);
-	WRITE_ONCE(window->idle, true);
-	queue_work(system_unbound_wq, &mirror->gc);
 }
 
 static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
@@ -334,6 +348,7 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 	unsigned long end = min(range->end - 1, notifier->interval_tree.last) + 1;
 	struct device_mirror *mirror = window->mirror;
 	struct device_mirror_shootdown shootdown = {};
+	bool unmapped = range->event == MMU_NOTIFY_UNMAP;
 	struct mirror_finish *pass = NULL;
 	bool found;
 
@@ -350,20 +365,26 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 		shootdown.end = end;
 		mirror->ops->shootdown_start(mirror, &shootdown);
 		pass = mirror_finish_alloc(window);
-		if (pass)
+		if (pass) {
 			pass->shootdown = shootdown;
+			pass->unmapped = unmapped;
+		}
 	}
 	spin_unlock(&window->lock);
 
-	mirror_unmapped(window, range);
-	if (!found)
+	if (unmapped)
+		mirror_advice_unmapped(mirror, range->start, range->end);
+	if (!found) {
+		if (unmapped)
+			mirror_is_idle(window);
 		return true;
+	}
 	atomic64_inc(&mirror->count.invalidations);
 	atomic64_inc(&mirror->count.shootdowns);
 	if (pass)
 		*finish = &pass->finish;
 	else
-		mirror_shootdown_wait(window, &shootdown);
+		mirror_shootdown_wait(window, &shootdown, unmapped);
 	return true;
 }
 
@@ -394,14 +415,21 @@ static void mirror_gc_chunks(struct mirror_window *window)
  */
 static bool mirror_gc_window(struct device_mirror *mirror, struct mirror_window *window)
 {
-	unsigned long index = window->notifier.interval_tree.start >> MIRROR_WINDOW_SHIFT;
+	unsigned long start = window->notifier.interval_tree.start;
+	unsigned long index = start >> MIRROR_WINDOW_SHIFT;
 	bool gone;
 
 	WRITE_ONCE(window->idle, false);
 	mirror_gc_chunks(window);
+	/* Its subscription is how advice learns of the end of what it was given for. */
+	if (mt_find(&mirror->advice, &start, window->notifier.interval_tree.last))
+		return false;
 
 	xa_lock(&mirror->windows);
 	gone = refcount_dec_if_one(&window->users);
+	/* Somebody uses it just now: the next one who comes by shall look again. */
+	if (!gone)
+		WRITE_ONCE(window->idle, true);
 	if (gone && memchr_inv(window->chunks, 0, sizeof(window->chunks))) {
 		refcount_set(&window->users, 1);
 		gone = false;

@@ -15,6 +15,7 @@
  */
 #include <linux/export.h>
 #include <linux/hmm.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -63,7 +64,7 @@ static unsigned int mirror_local_order(const struct mirror_fault *fault,
 
 	if (offset)
 		align = min_t(unsigned int, align, __ffs64(offset) - PAGE_SHIFT);
-	while (i + nr < MIRROR_CHUNK_PAGES && !chunk->unit[i + nr] &&
+	while (nr < 1U << align && i + nr < MIRROR_CHUNK_PAGES && !chunk->unit[i + nr] &&
 	       fault->pfns[i + nr] == fault->pfns[i] + nr)
 		nr++;
 	order = min_t(unsigned int, align, ilog2(nr));
@@ -215,10 +216,11 @@ static void mirror_ask(struct mirror_fault *fault, unsigned long start, unsigned
 }
 
 /*
- * The part of [*start, *end) that is in the VMA of the fault's address. Only advice, as
- * the VMA may change at once: if so, the request fails, and the page is asked for alone.
+ * The part of [*start, *end) that is in the VMA of the fault's address; false: there is none, and
+ * nothing shall be made for it. Only advice, as the VMA may change at once: if so, the
+ * request fails, and the page is asked for alone.
  */
-static void mirror_clip_to_vma(struct mm_struct *mm, unsigned long addr, unsigned long *start,
+static bool mirror_clip_to_vma(struct mm_struct *mm, unsigned long addr, unsigned long *start,
 			       unsigned long *end)
 {
 	struct vm_area_struct *vma;
@@ -228,11 +230,9 @@ static void mirror_clip_to_vma(struct mm_struct *mm, unsigned long addr, unsigne
 	if (vma) {
 		*start = max(*start, vma->vm_start);
 		*end = min(*end, vma->vm_end);
-	} else {
-		*start = addr;
-		*end = addr + PAGE_SIZE;
 	}
 	mmap_read_unlock(mm);
+	return vma;
 }
 
 /* Reads the CPU's page table: pages of [start, end) are faulted in, if that can be. */
@@ -242,7 +242,7 @@ static int mirror_read(struct mirror_fault *fault, unsigned long start, unsigned
 
 	mirror_ask(fault, start, end);
 	ret = hmm_range_fault_unlocked_timeout(&fault->range, 0);
-	if ((ret == -EFAULT || ret == -EPERM) && end - start > PAGE_SIZE) {
+	if ((ret == -EFAULT || ret == -EPERM || ret == -ENOMEM) && end - start > PAGE_SIZE) {
 		/* A neighbour's fault is none of ours. */
 		mirror_ask(fault, fault->addr, fault->addr + PAGE_SIZE);
 		ret = hmm_range_fault_unlocked_timeout(&fault->range, 0);
@@ -305,11 +305,36 @@ static int mirror_try(struct mirror_fault *fault, unsigned long start, unsigned 
 	return ret;
 }
 
+static int mirror_fault_window(struct mirror_fault *fault, unsigned long start, unsigned long end)
+{
+	struct device_mirror *mirror = fault->mirror;
+	unsigned long base = ALIGN_DOWN(fault->addr, MIRROR_CHUNK_SIZE);
+	int ret;
+
+	fault->range = (struct hmm_range){
+		.notifier = &fault->window->notifier,
+		.start = base,
+		.end = base + MIRROR_CHUNK_SIZE,
+		.hmm_pfns = fault->pfns,
+		.dev_private_owner = mirror->memory,
+	};
+	ret = mirror->ops->prepare(mirror, base, base + MIRROR_CHUNK_SIZE);
+	if (ret)
+		return ret;
+	do {
+		ret = READ_ONCE(mirror->dead) ? -ENODEV : mirror_try(fault, start, end);
+		if (ret == -EAGAIN && fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
 /* Pages of [start, end), which is in one chunk and has @addr in it, for the device. */
 static int mirror_fault_chunk(struct device_mirror *mirror, unsigned long addr,
 			      unsigned long start, unsigned long end, unsigned int flags)
 {
-	unsigned long base = ALIGN_DOWN(addr, MIRROR_CHUNK_SIZE);
+	struct mem_cgroup *memcg, *before;
 	struct mirror_fault *fault;
 	int ret;
 
@@ -319,32 +344,42 @@ static int mirror_fault_chunk(struct device_mirror *mirror, unsigned long addr,
 	fault->mirror = mirror;
 	fault->addr = addr;
 	fault->flags = flags;
+
+	/* What is kept for the process is its own, whoever serves its fault. */
+	memcg = get_mem_cgroup_from_mm(mirror->mm);
+	before = set_active_memcg(memcg);
 	fault->window = mirror_window_get(mirror, addr);
 	ret = PTR_ERR_OR_ZERO(fault->window);
-	if (ret)
-		goto free;
-	fault->range = (struct hmm_range){
-		.notifier = &fault->window->notifier,
-		.start = base,
-		.end = base + MIRROR_CHUNK_SIZE,
-		.hmm_pfns = fault->pfns,
-		.dev_private_owner = mirror->memory,
-	};
-
-	ret = mirror->ops->prepare(mirror, base, base + MIRROR_CHUNK_SIZE);
-	if (ret)
-		goto put;
-	do {
-		ret = READ_ONCE(mirror->dead) ? -ENODEV : mirror_try(fault, start, end);
-		if (ret == -EAGAIN && fatal_signal_pending(current))
-			ret = -EINTR;
-		cond_resched();
-	} while (ret == -EAGAIN);
-put:
-	mirror_window_put(fault->window);
-free:
+	if (!ret) {
+		ret = mirror_fault_window(fault, start, end);
+		mirror_window_put(fault->window);
+	}
+	set_active_memcg(before);
+	mem_cgroup_put(memcg);
 	kfree(fault);
 	return ret;
+}
+
+/* Is the page in the device's memory already? What is true at one moment. */
+static bool mirror_is_local(struct device_mirror *mirror, unsigned long addr)
+{
+	struct mirror_window *window = mirror_window_get(mirror, addr);
+	unsigned long entry = 0;
+	struct hmm_range range = {
+		.start = addr,
+		.end = addr + PAGE_SIZE,
+		.hmm_pfns = &entry,
+		.dev_private_owner = mirror->memory,
+	};
+	bool local = false;
+
+	if (IS_ERR(window))
+		return false;
+	range.notifier = &window->notifier;
+	if (!hmm_range_fault_unlocked_timeout(&range, 0) && entry & HMM_PFN_VALID)
+		local = memory_owns(mirror->memory, hmm_pfn_to_page(entry));
+	mirror_window_put(window);
+	return local;
 }
 
 /*
@@ -383,10 +418,10 @@ out:
 
 /*
  * How much around @addr to fault in, and is it to be moved first? The bounds are those of
- * the VMA at most.
+ * the VMA at most. -EFAULT: there is none.
  */
-static bool mirror_plan(struct device_mirror *mirror, unsigned long addr, unsigned long *start,
-			unsigned long *end)
+static int mirror_plan(struct device_mirror *mirror, unsigned long addr, unsigned long *start,
+		       unsigned long *end, bool *move)
 {
 	enum device_mirror_advice advice = mirror_advice(mirror, addr);
 	unsigned long around = MIRROR_AROUND_SIZE;
@@ -395,8 +430,8 @@ static bool mirror_plan(struct device_mirror *mirror, unsigned long addr, unsign
 		around = MIRROR_CHUNK_SIZE;
 	*start = ALIGN_DOWN(addr, around);
 	*end = *start + around;
-	mirror_clip_to_vma(mirror->mm, addr, start, end);
-	return mirror->memory && advice == DEVICE_MIRROR_ADVICE_DEVICE;
+	*move = mirror->memory && advice == DEVICE_MIRROR_ADVICE_DEVICE;
+	return mirror_clip_to_vma(mirror->mm, addr, start, end) ? 0 : -EFAULT;
 }
 
 /**
@@ -423,21 +458,23 @@ static bool mirror_plan(struct device_mirror *mirror, unsigned long addr, unsign
 int device_mirror_fault(struct device_mirror *mirror, unsigned long addr, unsigned int flags)
 {
 	unsigned long start, end;
-	bool move;
+	bool move = false;
 	int ret = 0;
 
 	atomic64_inc(&mirror->count.faults);
 	addr &= PAGE_MASK;
-	if (addr >= TASK_SIZE_MAX)
+	if (READ_ONCE(mirror->dead))
+		ret = -ENODEV;
+	else if (addr >= TASK_SIZE_MAX)
 		ret = -EFAULT;
 	else if (!mmget_not_zero(mirror->mm))
 		ret = -ESRCH;
 	if (!ret) {
-		move = mirror_plan(mirror, addr, &start, &end);
+		ret = mirror_plan(mirror, addr, &start, &end, &move);
 		mmput_async(mirror->mm);
-		if (move)
-			ret = mirror_move(mirror, start, end);
 	}
+	if (!ret && move && !mirror_is_local(mirror, addr))
+		ret = mirror_move(mirror, start, end);
 	if (!ret)
 		ret = mirror_fault_chunk(mirror, addr, start, end, flags);
 	if (ret)
@@ -486,8 +523,9 @@ static bool mirror_next_piece(struct device_mirror *mirror, unsigned long *start
  *
  * Context: may sleep, for long; not under the mmap lock, nor under a lock that ops take
  * Return: how many bytes of the range are in VMAs whose memory the device now has (or had:
- *	as for device_mirror_fault()); -EINVAL for a range that makes no sense; -EINTR if a
- *	signal came before the end; -ENODEV; -ENOMEM
+ *	as for device_mirror_fault()); fewer than there are if there was a signal, or no memory,
+ *	before the end. If that was before anything was done: -EINTR, -ENOMEM, -ENODEV.
+ *	-EINVAL for a range that makes no sense
  */
 long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 			    unsigned long end, unsigned int flags)
@@ -504,7 +542,7 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 
 	for (; start < end && mirror_next_piece(mirror, &start, end, &last, &write); start = last) {
 		if (signal_pending(current))
-			return -EINTR;
+			return done ?: -EINTR;
 		ret = 0;
 		if (flags & DEVICE_MIRROR_TO_DEVICE && mirror->memory &&
 		    mirror_advice(mirror, start) != DEVICE_MIRROR_ADVICE_SYSTEM)
@@ -515,7 +553,7 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 		if (!ret)
 			done += last - start;
 		else if (ret == -ENODEV || ret == -ENOMEM || ret == -EINTR)
-			return ret;
+			return done ?: ret;
 	}
 	return done;
 }
@@ -547,6 +585,23 @@ void mirror_advice_unmapped(struct device_mirror *mirror, unsigned long start, u
 		WRITE_ONCE(mirror->advice_lost, true);
 }
 
+/* Advice for [start, end) shall hear of munmap() there, also if the device never touches it. */
+static int mirror_watch(struct device_mirror *mirror, unsigned long start, unsigned long end)
+{
+	struct mirror_window *window;
+	unsigned long last;
+	bool write;
+
+	for (; start < end && mirror_next_piece(mirror, &start, end, &last, &write); start = last) {
+		window = mirror_window_get(mirror, start);
+		if (IS_ERR(window))
+			return PTR_ERR(window);
+		mirror_window_put(window);
+		last = min(end, ALIGN(start + 1, MIRROR_WINDOW_SIZE));
+	}
+	return 0;
+}
+
 /**
  * device_mirror_advise - say where memory is best
  * @mirror: the mirror
@@ -558,21 +613,24 @@ void mirror_advice_unmapped(struct device_mirror *mirror, unsigned long start, u
  * now: for that there is device_mirror_prefetch(). It is advice: it may be forgotten when
  * memory is short.
  *
- * Context: may sleep
+ * Context: may sleep; not under the mmap lock
  * Return: 0; -EINVAL for a range or an advice that makes no sense; -ENOMEM
  */
 int device_mirror_advise(struct device_mirror *mirror, unsigned long start, unsigned long end,
 			 enum device_mirror_advice advice)
 {
 	void *entry = advice ? xa_mk_value(advice) : NULL;
+	int ret;
 
 	if (start >= end || end > TASK_SIZE_MAX || advice > DEVICE_MIRROR_ADVICE_READ_MOSTLY)
 		return -EINVAL;
-	if (READ_ONCE(mirror->advice_lost)) {
+	start &= PAGE_MASK;
+	end = PAGE_ALIGN(end);
+	if (xchg(&mirror->advice_lost, false))
 		mtree_destroy(&mirror->advice);
-		WRITE_ONCE(mirror->advice_lost, false);
-	}
-	return mtree_store_range(&mirror->advice, start & PAGE_MASK, PAGE_ALIGN(end) - 1, entry,
-				 GFP_KERNEL);
+	ret = mtree_store_range(&mirror->advice, start, end - 1, entry, GFP_KERNEL_ACCOUNT);
+	if (!ret && entry)
+		ret = mirror_watch(mirror, start, end);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(device_mirror_advise);

@@ -90,7 +90,7 @@ struct device_mirror_ops {
 	/**
 	 * @shootdown_start: let the device drop translations of [start, end), and finish
 	 * what it does with them. Does not wait. Several may be under way.
-	 * Under a spinlock.
+	 * Under a spinlock, but for the last one, of all, in device_mirror_destroy().
 	 */
 	void (*shootdown_start)(struct device_mirror *mirror,
 				struct device_mirror_shootdown *shootdown);
