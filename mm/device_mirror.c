@@ -76,6 +76,7 @@
  */
 #include <linux/device.h>
 #include <linux/export.h>
+#include <linux/hmm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 

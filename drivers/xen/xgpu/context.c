@@ -9,9 +9,10 @@
  *
  *	completed <= submitted <= completed + XGPU_FENCES_KEPT
  *
- * A context whose device makes no progress with its work (no command complete, no byte moved)
- * for xgpu_timeout_ms is reset, and its fences say XGPU_FENCE_HUNG. One that is stalled at a
- * fault is not hung: the driver owes it an answer.
+ * A context with which the device makes no progress (no command complete, no byte moved, no
+ * fault answered) from one look of the watchdog to the next, xgpu_timeout() later, is reset, and
+ * its fences say XGPU_FENCE_HUNG. One that is stalled at a fault is not hung: the driver owes it
+ * an answer.
  */
 #include <linux/dma-mapping.h>
 #include <linux/sched/signal.h>
@@ -138,6 +139,8 @@ static void xgpu_ctx_start_locked(struct xgpu_ctx *ctx)
 	struct xgpu *xgpu = ctx->xgpu;
 
 	ctx->ring.tail = 0;
+	/* What can be set only while it is off is set, whatever was before. */
+	xgpu_write(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RESET), 1);
 	xgpu_write64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_PT_ROOT), xgpu_table_root(ctx));
 	xgpu_write64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RING_BASE), ctx->ring.cmds_dma);
 	xgpu_write(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RING_LOG2), XGPU_RING_LOG2_DEFAULT);
@@ -184,12 +187,32 @@ static u64 xgpu_ctx_progress(struct xgpu_ctx *ctx)
 	return xgpu_read64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_CNT_COMMANDS)) +
 	       xgpu_read64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_CNT_BYTES_READ)) +
 	       xgpu_read64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_CNT_BYTES_WRITTEN)) +
-	       xgpu_read64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_CNT_FAULTS));
+	       xgpu_read64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_CNT_FAULTS)) +
+	       atomic_read(&ctx->answers);
 }
 
-static void xgpu_watchdog_arm(struct xgpu_ctx *ctx)
+/*
+ * The device does nothing for it any more, neither DMA nor anything else, when this returns:
+ * reading makes sure that what was written has arrived.
+ */
+static void xgpu_ctx_stop(struct xgpu_ctx *ctx)
 {
-	queue_delayed_work(ctx->xgpu->wq, &ctx->watchdog, msecs_to_jiffies(xgpu_timeout_ms));
+	xgpu_write(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RESET), 1);
+	xgpu_read(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_STATE));
+}
+
+static void xgpu_watchdog_hung(struct xgpu_ctx *ctx)
+{
+	struct xgpu *xgpu = ctx->xgpu;
+
+	mutex_lock(&xgpu->reset_lock);
+	/* Once it is dead somebody else stops it, for good. */
+	if (!READ_ONCE(ctx->dead)) {
+		dev_warn(xgpu_dev(xgpu), "context %u hangs: resetting it\n", ctx->id);
+		xgpu_ctx_stop(ctx);
+		xgpu_ctx_lose(ctx, XGPU_FENCE_HUNG);
+	}
+	mutex_unlock(&xgpu->reset_lock);
 }
 
 static void xgpu_watchdog(struct work_struct *work)
@@ -206,15 +229,10 @@ static void xgpu_watchdog(struct work_struct *work)
 	wake_up_all(&ctx->wait);
 	ctx->progress = xgpu_ctx_progress(ctx);
 	state = xgpu_read(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_STATE));
-	if (ctx->progress == before && state != XGPU_STATE_STALLED) {
-		dev_warn(xgpu_dev(xgpu), "context %u hangs: resetting it\n", ctx->id);
-		mutex_lock(&xgpu->reset_lock);
-		xgpu_write(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RESET), 1);
-		xgpu_ctx_lose(ctx, XGPU_FENCE_HUNG);
-		mutex_unlock(&xgpu->reset_lock);
-		return;
-	}
-	xgpu_watchdog_arm(ctx);
+	if (ctx->progress == before && state != XGPU_STATE_STALLED)
+		xgpu_watchdog_hung(ctx);
+	else
+		queue_delayed_work(xgpu->wq, &ctx->watchdog, xgpu_timeout());
 }
 
 /*
@@ -229,11 +247,12 @@ static bool xgpu_ctx_has_room(struct xgpu_ctx *ctx, unsigned int nr)
 	lockdep_assert_held(&ctx->lock);
 	xgpu_harvest_locked(ctx);
 	if (ctx->submitted == ctx->completed)
-		return nr <= XGPU_RING_ENTRIES;
+		return nr < XGPU_RING_ENTRIES;
 	if (ctx->submitted - ctx->completed >= XGPU_FENCES_KEPT)
 		return false;
 	oldest = &ctx->results[(ctx->completed + 1) % XGPU_FENCES_KEPT];
-	return ctx->ring.tail - oldest->first + nr <= XGPU_RING_ENTRIES;
+	/* Not to the last entry: a fence is seen before the device has done with its command. */
+	return ctx->ring.tail - oldest->first + nr < XGPU_RING_ENTRIES;
 }
 
 static void xgpu_push_work(struct xgpu_ring *ring, const struct xgpu_work *work)
@@ -265,6 +284,9 @@ static int xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, u
 	spin_lock_irqsave(&ctx->lock, flags);
 	room = xgpu_ctx_has_room(ctx, nr + 1);
 	if (room) {
+		/* Idle until now: the watchdog has seen nothing of this work yet. */
+		if (ctx->submitted == ctx->completed)
+			ctx->progress = XGPU_NO_PROGRESS;
 		*fence = ++ctx->submitted;
 		result = &ctx->results[*fence % XGPU_FENCES_KEPT];
 		result->first = ctx->ring.tail;
@@ -311,7 +333,7 @@ int xgpu_ctx_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned
 		if (wait_event_interruptible(ctx->wait, xgpu_may_submit(ctx, nr)))
 			return -EINTR;
 	if (!ret)
-		xgpu_watchdog_arm(ctx);
+		queue_delayed_work(ctx->xgpu->wq, &ctx->watchdog, xgpu_timeout());
 	return ret;
 }
 
@@ -405,13 +427,27 @@ static void xgpu_ctx_unnumber(struct xgpu_ctx *ctx)
 	spin_unlock_irqrestore(&xgpu->lock, flags);
 }
 
+/*
+ * Who serves faults may wait for a page that does not come. Nothing is queued any more: the
+ * interrupt sees that the context is dead.
+ */
+static void xgpu_end_faults(struct xgpu_ctx *ctx)
+{
+	struct xgpu *xgpu = ctx->xgpu;
+
+	spin_lock_irq(&xgpu->lock);
+	spin_unlock_irq(&xgpu->lock);
+	send_sig(SIGKILL, ctx->worker->task, 1);
+	kthread_destroy_worker(ctx->worker);
+}
+
 /**
  * xgpu_ctx_new - a context for the caller's address space
  * @xgpu: the device
  *
  * Context: may sleep
  * Return: the context, which has a reference to the device; or an ERR_PTR(): -EBUSY if the
- *	device has no more, -ENODEV, -ENOMEM
+ *	device has no more, -ENODEV, -ENOMEM, -EINTR for a fatal signal
  */
 struct xgpu_ctx *xgpu_ctx_new(struct xgpu *xgpu)
 {
@@ -427,12 +463,16 @@ struct xgpu_ctx *xgpu_ctx_new(struct xgpu *xgpu)
 	mutex_init(&ctx->table_lock);
 	spin_lock_init(&ctx->lock);
 	init_waitqueue_head(&ctx->wait);
-	INIT_WORK(&ctx->fault_work, xgpu_fault_work);
+	kthread_init_work(&ctx->fault_work, xgpu_fault_work);
 	INIT_DELAYED_WORK(&ctx->watchdog, xgpu_watchdog);
 
-	ret = xgpu_ring_alloc(xgpu, &ctx->ring);
+	ctx->worker = kthread_create_worker(0, "%s-fault", xgpu->name);
+	ret = PTR_ERR_OR_ZERO(ctx->worker);
 	if (ret)
 		goto free;
+	ret = xgpu_ring_alloc(xgpu, &ctx->ring);
+	if (ret)
+		goto destroy_worker;
 	ret = xgpu_table_init(ctx);
 	if (ret)
 		goto free_ring;
@@ -458,6 +498,8 @@ free_table:
 	xgpu_table_free(ctx);
 free_ring:
 	xgpu_ring_free(xgpu, &ctx->ring);
+destroy_worker:
+	kthread_destroy_worker(ctx->worker);
 free:
 	kfree(ctx);
 	return ERR_PTR(ret);
@@ -509,14 +551,15 @@ void xgpu_ctx_gone(struct xgpu_ctx *ctx)
 	wake_up_all(&ctx->wait);
 	down_write(&ctx->gone_lock);
 	if (!ctx->gone) {
-		/* The device stops working for it; then nobody writes its ring or answers it. */
+		/* Nobody starts it again, as it is dead: neither the watchdog nor a reset. */
 		mutex_lock(&xgpu->reset_lock);
-		xgpu_write(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RESET), 1);
+		xgpu_ctx_stop(ctx);
 		mutex_unlock(&xgpu->reset_lock);
 		disable_delayed_work_sync(&ctx->watchdog);
-		disable_work_sync(&ctx->fault_work);
+		xgpu_end_faults(ctx);
 		xgpu_ctx_end_fences(ctx);
 		device_mirror_destroy(&ctx->mirror);
+		/* The last shootdown was by this number: only now it may be another's. */
 		xgpu_ctx_unnumber(ctx);
 		xgpu_table_free(ctx);
 		xgpu_ring_free(xgpu, &ctx->ring);

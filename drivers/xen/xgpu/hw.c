@@ -53,12 +53,15 @@ void xgpu_queues_free(struct xgpu *xgpu)
 	xgpu->faults = NULL;
 }
 
-/* After a reset of the device: everything but the contexts of processes */
-void xgpu_hw_start(struct xgpu *xgpu)
+/* After a reset of the device, or in the beginning: all but the contexts of processes */
+void xgpu_hw_start(struct xgpu *xgpu, bool again)
 {
 	unsigned long flags;
 
+	/* From here on answers to what was before are for nobody. */
 	spin_lock_irqsave(&xgpu->lock, flags);
+	if (again)
+		WRITE_ONCE(xgpu->resets, xgpu->resets + 1);
 	xgpu->fault_head = 0;
 	xgpu_write64(xgpu, XGPU_FAULT_BASE, xgpu->faults_dma);
 	xgpu_write(xgpu, XGPU_FAULT_LOG2, XGPU_FAULT_LOG2_DEFAULT);
@@ -102,7 +105,8 @@ static void xgpu_take_fault(struct xgpu *xgpu, const struct xgpu_fault *fault)
 	if (!ctx || READ_ONCE(ctx->dead))
 		return;
 	ctx->fault = *fault;
-	queue_work(xgpu->wq, &ctx->fault_work);
+	ctx->fault_resets = xgpu->resets;
+	kthread_queue_work(ctx->worker, &ctx->fault_work);
 }
 
 static void xgpu_take_faults(struct xgpu *xgpu)
@@ -128,13 +132,15 @@ static void xgpu_take_faults(struct xgpu *xgpu)
  * @xgpu: the device
  * @context: its number
  * @stall: the fault
+ * @resets: xgpu->resets when it came
  * @replay: try again; else the command fails
  *
- * An answer to a fault that is no longer is of no consequence.
+ * An answer to a fault that is no longer is of no consequence; after a reset the device
+ * numbers faults anew, so there is none then.
  *
  * Context: any
  */
-void xgpu_answer(struct xgpu *xgpu, u16 context, u32 stall, bool replay)
+void xgpu_answer(struct xgpu *xgpu, u16 context, u32 stall, unsigned int resets, bool replay)
 {
 	u64 answer = (replay ? XGPU_ANSWER_REPLAY : XGPU_ANSWER_FAIL) |
 		     (u64)context << XGPU_ANSWER_CONTEXT_SHIFT |
@@ -143,7 +149,8 @@ void xgpu_answer(struct xgpu *xgpu, u16 context, u32 stall, bool replay)
 
 	/* Two writes, which those of others must not come between. Entries are seen first. */
 	spin_lock_irqsave(&xgpu->lock, flags);
-	xgpu_write64(xgpu, XGPU_FAULT_ANSWER, answer);
+	if (xgpu->resets == resets)
+		xgpu_write64(xgpu, XGPU_FAULT_ANSWER, answer);
 	spin_unlock_irqrestore(&xgpu->lock, flags);
 }
 
@@ -204,8 +211,7 @@ static bool xgpu_shoot_is_done(struct xgpu *xgpu, u64 seq)
  */
 void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 seq)
 {
-	unsigned long limit = msecs_to_jiffies(xgpu_timeout_ms);
-	unsigned long deadline = jiffies + limit;
+	unsigned long limit = xgpu_timeout(), deadline = jiffies + limit;
 	unsigned int resets = READ_ONCE(xgpu->resets);
 
 	while (!seq) {
@@ -218,8 +224,12 @@ void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 
 		}
 		schedule_timeout_uninterruptible(1);
 	}
-	if (!wait_event_timeout(xgpu->shoot_wait, xgpu_shoot_is_done(xgpu, seq), limit))
-		xgpu_reset(xgpu, resets, "a shootdown does not end");
+	/* A reset that somebody else has made may be older than this shootdown. */
+	do {
+		resets = READ_ONCE(xgpu->resets);
+		if (!wait_event_timeout(xgpu->shoot_wait, xgpu_shoot_is_done(xgpu, seq), limit))
+			xgpu_reset(xgpu, resets, "a shootdown does not end");
+	} while (!xgpu_shoot_is_done(xgpu, seq));
 }
 
 /**
@@ -281,14 +291,18 @@ static void xgpu_report(struct xgpu *xgpu, u32 index)
 void xgpu_error_work(struct work_struct *work)
 {
 	struct xgpu *xgpu = container_of(work, struct xgpu, error_work);
-	u32 head = xgpu_read(xgpu, XGPU_ERROR_HEAD);
-	u32 tail = xgpu_read(xgpu, XGPU_ERROR_TAIL);
+	u32 head, tail;
 
-	if (tail - head > XGPU_ERROR_ENTRIES)
-		return;
-	for (; head != tail; head++)
-		xgpu_report(xgpu, head);
-	xgpu_write(xgpu, XGPU_ERROR_HEAD, tail);
+	/* A reset begins the log anew. */
+	mutex_lock(&xgpu->reset_lock);
+	head = xgpu_read(xgpu, XGPU_ERROR_HEAD);
+	tail = xgpu_read(xgpu, XGPU_ERROR_TAIL);
+	if (tail - head <= XGPU_ERROR_ENTRIES) {
+		for (; head != tail; head++)
+			xgpu_report(xgpu, head);
+		xgpu_write(xgpu, XGPU_ERROR_HEAD, tail);
+	}
+	mutex_unlock(&xgpu->reset_lock);
 }
 
 /*

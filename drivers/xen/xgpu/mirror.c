@@ -3,10 +3,13 @@
  * The driver's side of a device mirror: all that a GPU driver has to write. Entries are
  * table.c's; here are shootdowns, and faults.
  *
- * A context stalls at a fault, and has no more than one. Each is served by a work item of its
- * own, so contexts wait for each other's pages as little as threads do. If the page cannot be
- * had, the command fails, and its fence says where.
+ * A context stalls at a fault, and has no more than one. Each context has a task that serves
+ * them, so contexts wait for each other's pages as little as threads do; and the task can be
+ * killed when the context goes while it waits for a page that does not come (userfaultfd).
+ * If the page cannot be had, the command fails, and its fence says where.
  */
+#include <linux/sched/signal.h>
+
 #include "xgpu.h"
 
 static struct xgpu_ctx *xgpu_ctx_of(struct device_mirror *mirror)
@@ -17,6 +20,9 @@ static struct xgpu_ctx *xgpu_ctx_of(struct device_mirror *mirror)
 static int xgpu_mirror_prepare(struct device_mirror *mirror, unsigned long start,
 			       unsigned long end)
 {
+	/* With five levels of tables a process has more than the device can address. */
+	if (end > BIT_ULL(XGPU_VA_BITS))
+		return -EFAULT;
 	return xgpu_table_prepare(xgpu_ctx_of(mirror), start);
 }
 
@@ -76,20 +82,29 @@ static int xgpu_bring(struct xgpu_ctx *ctx, unsigned long addr, unsigned long pa
 	return 0;
 }
 
-void xgpu_fault_work(struct work_struct *work)
+void xgpu_fault_work(struct kthread_work *work)
 {
 	struct xgpu_ctx *ctx = container_of(work, struct xgpu_ctx, fault_work);
-	u32 stall = le32_to_cpu(ctx->fault.stall);
-	u64 va = le64_to_cpu(ctx->fault.va);
-	u16 flags = le16_to_cpu(ctx->fault.flags);
+	struct xgpu *xgpu = ctx->xgpu;
+	struct xgpu_fault fault;
+	unsigned int resets;
 	int ret = -ENODEV;
+	u64 va;
 
+	allow_signal(SIGKILL);
+	spin_lock_irq(&xgpu->lock);
+	fault = ctx->fault;
+	resets = ctx->fault_resets;
+	spin_unlock_irq(&xgpu->lock);
+
+	va = le64_to_cpu(fault.va);
 	if (!READ_ONCE(ctx->dead))
-		ret = xgpu_bring(ctx, va, le32_to_cpu(ctx->fault.pages),
-				 flags & XGPU_FAULT_WRITE);
+		ret = xgpu_bring(ctx, va, le32_to_cpu(fault.pages),
+				 le16_to_cpu(fault.flags) & XGPU_FAULT_WRITE);
 	if (ret)
-		dev_dbg(xgpu_dev(ctx->xgpu), "context %u: %#llx, flags %#x: %d\n", ctx->id, va,
-			flags, ret);
+		dev_dbg(xgpu_dev(xgpu), "context %u: %#llx, flags %#x: %d\n", ctx->id, va,
+			le16_to_cpu(fault.flags), ret);
+	atomic_inc(&ctx->answers);
 	/* The next fault may come now, and this work be queued again. */
-	xgpu_answer(ctx->xgpu, ctx->id, stall, !ret);
+	xgpu_answer(xgpu, ctx->id, le32_to_cpu(fault.stall), resets, !ret);
 }

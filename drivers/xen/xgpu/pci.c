@@ -44,7 +44,7 @@ void xgpu_put(struct xgpu *xgpu)
 static int xgpu_find(struct xgpu *xgpu)
 {
 	struct pci_dev *pdev = xgpu->pdev;
-	u32 version;
+	u32 version, bits;
 	int ret;
 
 	ret = pcim_enable_device(pdev);
@@ -59,11 +59,16 @@ static int xgpu_find(struct xgpu *xgpu)
 	if (xgpu_read(xgpu, XGPU_ID) != XGPU_ID_MAGIC || version >> 16 != XGPU_VERSION_MAJOR)
 		return dev_err_probe(&pdev->dev, -ENODEV, "ID %#x, version %#x: not one of ours\n",
 				     xgpu_read(xgpu, XGPU_ID), version);
+	if (xgpu_read(xgpu, XGPU_NR_CONTEXTS) < XGPU_CONTEXTS)
+		return dev_err_probe(&pdev->dev, -ENODEV, "has %u contexts, not %u\n",
+				     xgpu_read(xgpu, XGPU_NR_CONTEXTS), XGPU_CONTEXTS);
 	xgpu->vram_size = xgpu_read64(xgpu, XGPU_VRAM_SIZE);
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(xgpu_read(xgpu, XGPU_DMA_BITS)));
+
+	/* An entry of its page table has room for 52 bits. */
+	bits = clamp(xgpu_read(xgpu, XGPU_DMA_BITS), 32U, 52U);
+	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(bits));
 	if (ret)
-		return dev_err_probe(&pdev->dev, ret, "no DMA with %u bits\n",
-				     xgpu_read(xgpu, XGPU_DMA_BITS));
+		return dev_err_probe(&pdev->dev, ret, "no DMA with %u bits\n", bits);
 	return 0;
 }
 
@@ -171,7 +176,6 @@ static int xgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = xgpu_find(xgpu);
 	if (ret)
 		goto put;
-	/* Each fault of a context may wait for a disk: no other waits for that. */
 	xgpu->wq = alloc_workqueue("%s", WQ_UNBOUND, XGPU_CONTEXTS, xgpu->name);
 	ret = xgpu->wq ? 0 : -ENOMEM;
 	if (ret)
@@ -188,7 +192,7 @@ static int xgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = xgpu_irqs_init(xgpu);
 	if (ret)
 		goto free_engine;
-	xgpu_hw_start(xgpu);
+	xgpu_hw_start(xgpu, false);
 	xgpu_memory_init(xgpu);
 	ret = xgpu_register(xgpu);
 	if (ret)
@@ -267,6 +271,34 @@ static const struct dev_pm_ops xgpu_pm_ops = {
 	.prepare = pm_sleep_ptr(xgpu_prepare),
 };
 
+/*
+ * Somebody resets the function (sysfs, xen-pciback, an error of the bus): video memory does not
+ * survive that. What can be moved out of it is; the rest is lost, and said to be.
+ */
+static void xgpu_reset_prepare(struct pci_dev *pdev)
+{
+	struct xgpu *xgpu = pci_get_drvdata(pdev);
+
+#ifdef CONFIG_DEVICE_PRIVATE
+	if (xgpu->has_memory && device_memory_evict_all(&xgpu->memory))
+		dev_err(&pdev->dev, "reset with %llu KiB of processes in video memory: lost\n",
+			device_memory_used(&xgpu->memory) >> 10);
+#endif
+	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
+}
+
+static void xgpu_reset_done(struct pci_dev *pdev)
+{
+	struct xgpu *xgpu = pci_get_drvdata(pdev);
+
+	xgpu_reset(xgpu, READ_ONCE(xgpu->resets), "its function was reset");
+}
+
+static const struct pci_error_handlers xgpu_error_handlers = {
+	.reset_prepare = xgpu_reset_prepare,
+	.reset_done = xgpu_reset_done,
+};
+
 static const struct pci_device_id xgpu_ids[] = {
 	{ PCI_DEVICE(XGPU_PCI_VENDOR, XGPU_PCI_DEVICE) },
 	{}
@@ -278,6 +310,7 @@ static struct pci_driver xgpu_driver = {
 	.id_table = xgpu_ids,
 	.probe = xgpu_probe,
 	.remove = xgpu_remove,
+	.err_handler = &xgpu_error_handlers,
 	.driver.pm = pm_sleep_ptr(&xgpu_pm_ops),
 };
 module_pci_driver(xgpu_driver);

@@ -12,9 +12,28 @@
 
 #include "xgpu.h"
 
-unsigned int xgpu_timeout_ms = 10000;
+static unsigned int xgpu_timeout_ms = 10000;
 module_param_named(timeout_ms, xgpu_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(timeout_ms, "milliseconds after which a device that does not answer is reset");
+
+/* In jiffies. What is set to next to nothing would reset a device that is well. */
+unsigned long xgpu_timeout(void)
+{
+	return msecs_to_jiffies(max(READ_ONCE(xgpu_timeout_ms), 10U));
+}
+
+/*
+ * Is the device gone, without having said goodbye? Then it does no DMA, and there is nothing
+ * to wait for any more.
+ */
+bool xgpu_is_lost(struct xgpu *xgpu)
+{
+	if (!READ_ONCE(xgpu->lost) && xgpu_read(xgpu, XGPU_ID) == U32_MAX) {
+		dev_err(xgpu_dev(xgpu), "it does not answer any more\n");
+		WRITE_ONCE(xgpu->lost, true);
+	}
+	return READ_ONCE(xgpu->lost);
+}
 
 /**
  * xgpu_reset - reset the device, unless somebody just has
@@ -35,7 +54,8 @@ void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why)
 	mutex_lock(&xgpu->reset_lock);
 	if (xgpu->resets != seen)
 		goto unlock;
-	dev_err(xgpu_dev(xgpu), "%s: resetting it\n", why);
+	if (!xgpu_is_lost(xgpu))
+		dev_err(xgpu_dev(xgpu), "%s: resetting it\n", why);
 	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
 	xgpu_write(xgpu, XGPU_RESET, XGPU_RESET_DEVICE);
 	/* Reading makes sure that it has arrived. */
@@ -49,8 +69,7 @@ void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why)
 		xgpu_ctx_lose(ctx, XGPU_FENCE_LOST);
 	}
 	spin_unlock_irqrestore(&xgpu->lock, flags);
-	xgpu->resets++;
-	xgpu_hw_start(xgpu);
+	xgpu_hw_start(xgpu, true);
 
 	wake_up_all(&xgpu->shoot_wait);
 	wake_up_all(&xgpu->engine.wait);

@@ -21,17 +21,19 @@
  * Locks, outermost first
  *
  *	ctx->gone_lock	rw_semaphore: read by every call on the file; written by whoever takes
- *			the hardware's part away. Who waits under it gives up when ctx->dead.
- *	engine.lock	mutex: one copy after the other. Taken in CPU faults and reclaim, so
- *			nothing is allocated under it.
- *	xgpu->reset_lock mutex: one reset at a time.
+ *			the hardware's part away. Who waits for work under it gives up when
+ *			ctx->dead; whoever waits for memory there (prefetch, a copy from the
+ *			user) has to be killed.
+ *	engine.lock	mutex: one copy after the other. Taken in faults of CPUs, so nothing
+ *			is allocated under it.
+ *	reset_lock	mutex: resets, and contexts that start or stop.
  *	scan_lock	mutex: registers that need several accesses.
- *	(window lock of the mirror)
+ *	(window lock of a mirror)
+ *	lock		spinlock, taken by interrupts: the array of contexts, the fault queue,
+ *			resets.
  *	ctx->lock	spinlock: ring and fences of a context.
- *	xgpu->shoot_lock spinlock: the queue of shootdowns.
- *	xgpu->lock	spinlock: the array of contexts, and the fault queue; taken by interrupts.
- *
- * All spinlocks but shoot_lock are taken by interrupts.
+ *	engine.ring_lock spinlock: the engine's ring.
+ *	shoot_lock	spinlock: the queue of shootdowns.
  */
 #ifndef _XGPU_H
 #define _XGPU_H
@@ -40,6 +42,7 @@
 #include <linux/device_mirror.h>
 #include <linux/io.h>
 #include <linux/kref.h>
+#include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -56,6 +59,8 @@
 #define XGPU_RING_LOG2_DEFAULT 8
 #define XGPU_RING_ENTRIES BIT(XGPU_RING_LOG2_DEFAULT)
 
+#define XGPU_NO_PROGRESS U64_MAX /* not looked at yet */
+
 /* A ring of commands in memory, and where their fences go */
 struct xgpu_ring {
 	struct xgpu_cmd *cmds;
@@ -67,8 +72,10 @@ struct xgpu_ring {
 
 struct xgpu_engine {
 	struct mutex lock; /* one copy after the other */
+	spinlock_t ring_lock; /* ring: a reset begins it anew */
 	wait_queue_head_t wait;
 	struct xgpu_ring ring;
+	unsigned int resets; /* xgpu->resets when the ring began */
 	u64 seq;
 };
 
@@ -84,6 +91,7 @@ struct xgpu {
 	u64 vram_size;
 	int nr_vectors;
 	bool dead; /* no contexts any more */
+	bool lost; /* the device does not answer at all */
 
 	struct device_memory memory;
 	bool has_memory;
@@ -141,10 +149,13 @@ struct xgpu_ctx {
 	struct xgpu_result results[XGPU_FENCES_KEPT];
 	wait_queue_head_t wait;
 
-	struct xgpu_fault fault; /* at most one at a time: the context is stalled */
-	struct work_struct fault_work;
+	struct kthread_worker *worker; /* a task, so that waiting for a page can be ended */
+	struct kthread_work fault_work;
+	struct xgpu_fault fault; /* under xgpu->lock. One at a time: the context is stalled */
+	unsigned int fault_resets; /* xgpu->resets when it came */
+	atomic_t answers;
 	struct delayed_work watchdog;
-	u64 progress;
+	u64 progress; /* when the watchdog looked last, or XGPU_NO_PROGRESS */
 };
 
 static inline struct device *xgpu_dev(const struct xgpu *xgpu)
@@ -183,18 +194,19 @@ void xgpu_put(struct xgpu *xgpu);
 /* hw.c */
 int xgpu_queues_alloc(struct xgpu *xgpu);
 void xgpu_queues_free(struct xgpu *xgpu);
-void xgpu_hw_start(struct xgpu *xgpu);
+void xgpu_hw_start(struct xgpu *xgpu, bool again);
 void xgpu_hw_stop(struct xgpu *xgpu);
 irqreturn_t xgpu_interrupt(int irq, void *data);
 void xgpu_error_work(struct work_struct *work);
-void xgpu_answer(struct xgpu *xgpu, u16 context, u32 stall, bool replay);
+void xgpu_answer(struct xgpu *xgpu, u16 context, u32 stall, unsigned int resets, bool replay);
 u64 xgpu_shoot_start(struct xgpu *xgpu, u16 context, u64 first, u64 last);
 void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 seq);
 void xgpu_scan(struct xgpu *xgpu, u16 context, u32 *stale, u32 *cached);
 
 /* reset.c */
 void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why);
-extern unsigned int xgpu_timeout_ms;
+unsigned long xgpu_timeout(void);
+bool xgpu_is_lost(struct xgpu *xgpu);
 
 /* engine.c */
 int xgpu_engine_init(struct xgpu *xgpu);
@@ -212,7 +224,7 @@ void xgpu_table_clear(struct xgpu_ctx *ctx, unsigned long start, unsigned long e
 
 /* mirror.c */
 extern const struct device_mirror_ops xgpu_mirror_ops;
-void xgpu_fault_work(struct work_struct *work);
+void xgpu_fault_work(struct kthread_work *work);
 
 /* context.c */
 int xgpu_ring_alloc(struct xgpu *xgpu, struct xgpu_ring *ring);

@@ -92,7 +92,7 @@ struct xgpu_submit {
 };
 
 #define XGPU_FENCE_OK		0
-#define XGPU_FENCE_FAULT	1	/* nothing there, or not to be written; at fault */
+#define XGPU_FENCE_FAULT	1	/* nothing there, not to be written, or not to be had */
 #define XGPU_FENCE_DMA_ERROR	2	/* the IOMMU, or the bus, refused memory */
 #define XGPU_FENCE_DIFFERENT	3	/* XGPU_WORK_COMPARE has found a difference */
 #define XGPU_FENCE_HUNG		4	/* did not end, and was ended */
@@ -136,8 +136,8 @@ struct xgpu_wait {
  * @len: bytes; the pages that it touches are meant
  * @done: out, PREFETCH: bytes in VMAs whose memory the GPU now has
  *
- * PREFETCH returns when the memory is there. Holes are passed over. EINTR for a signal, with
- * what had been done. EINVAL for a range that makes no sense. It is never needed: the GPU
+ * PREFETCH returns when the memory is there. Holes are passed over. A signal ends it: @done says
+ * how far it came, EINTR that it had not begun. EINVAL for a range that makes no sense. It is never needed: the GPU
  * faults in what it wants.
  *
  * ADVISE holds until the memory is unmapped. EOPNOTSUPP: XGPU_ADVICE_GPU, but memory
