@@ -117,12 +117,14 @@ optional=()
 [ -z "${TEST:-}" ] || optional=(--may-be-empty)
 
 total=${LAB_TOTAL:-1800}
-[ -z "${GM_LONG:-}" ] || total=$((6 * 3600))
+silence=${LAB_SILENCE:-180}
+# One program may be silent for as long as a test may take (gm_test.h, GM_LONG_TEST_S).
+[ -z "${GM_LONG:-}" ] || { total=$((6 * 3600)); silence=$((silence > 960 ? silence : 960)); }
 
 exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--console "$log/console.log" --log "$log" --results "$results" \
 	--benign "$GM_TOP/configs/lab/benign.txt" \
-	--silence "${LAB_SILENCE:-180}" --total "$total" -- \
+	--silence "$silence" --total "$total" -- \
 	"${qemu[@]}" "${accel[@]}" -cpu "$LAB_CPU" \
 	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
 	-net none ${devices[@]+"${devices[@]}"} "${console[@]}" "${boot[@]}"
