@@ -37,6 +37,25 @@ selected()
 	done
 }
 
+# run_lab LAB SUITES TRIES: a machine that did not come as far as any test gets another try,
+# where its lab says so (LAB_TRIES); one that did does not.
+run_lab()
+{
+	local try rc
+
+	for ((try = 1; try <= $3; try++)); do
+		rm -f "$GM_BUILD/results/$1/counts"
+		rc=0
+		SUITE=$2 "$GM_SCRIPTS/boot.sh" test "$1" || rc=$?
+		# Stopped by a signal: so are we.
+		[ $rc -lt 128 ] || exit $rc
+		[ $rc != 0 ] || break
+		[ $try -lt "$3" ] || break
+		[ -z "$(find "$GM_BUILD/results/$1" -mindepth 2 -name '*.ktap' -print -quit)" ] || break
+		note "$1 did not come up, and is known for it: once more; only this run counts"
+	done
+}
+
 # The machine that runs the tests is tested first: were it wrong, nothing that
 # follows could be believed. Not when one test of another suite is asked for.
 if [ -n "$(selected runner)" ] && [ -z "${LAB:-}" ] &&
@@ -63,7 +82,7 @@ labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
 for lab in $labs; do
 	conf=$GM_TOP/configs/lab/$lab.conf
 	[ -e "$conf" ] || die "there is no lab '$lab' in configs/lab"
-	LAB_SUITES='' LAB_SUITES_LONG='' LAB_ARCH=x86
+	LAB_SUITES='' LAB_SUITES_LONG='' LAB_TRIES=1 LAB_ARCH=x86
 	# shellcheck source=/dev/null
 	. "$conf"
 	# With another processor everything is built anew: only when it is asked for.
@@ -72,11 +91,7 @@ for lab in $labs; do
 	suites=$(selected "$LAB_SUITES${SUITE:+ $LAB_SUITES_LONG}")
 	[ -n "$suites" ] || continue
 	say "$lab: ${suites% } (kernel: $GM_KERNEL; console: build/logs/$lab/console.log)"
-	rm -f "$GM_BUILD/results/$lab/counts"
-	rc=0
-	SUITE=${suites% } "$GM_SCRIPTS/boot.sh" test "$lab" || rc=$?
-	# Stopped by a signal: so are we.
-	[ $rc -lt 128 ] || exit $rc
+	run_lab "$lab" "${suites% }" "$LAB_TRIES"
 	add "$GM_BUILD/results/$lab"
 	programs=$((programs + $(find "$GM_BUILD/results/$lab" -mindepth 2 -name '*.ktap' | wc -l)))
 done
