@@ -251,6 +251,22 @@ static void xgpu_remove(struct pci_dev *pdev)
 	xgpu_put(xgpu);
 }
 
+/*
+ * Suspend, hibernation, and `xl save` of the domain: what is in the device (video memory,
+ * contexts, work) would not be there afterwards, and what a domain is restored with may be
+ * another device, or none. xl itself does not ask. So it is refused, before any device of the
+ * domain has been stopped, and the domain goes on; with the device detached it can be done.
+ */
+static int xgpu_prepare(struct device *dev)
+{
+	dev_warn(dev, "its state cannot be saved: no suspend, no xl save while it is in use\n");
+	return -EBUSY;
+}
+
+static const struct dev_pm_ops xgpu_pm_ops = {
+	.prepare = pm_sleep_ptr(xgpu_prepare),
+};
+
 static const struct pci_device_id xgpu_ids[] = {
 	{ PCI_DEVICE(XGPU_PCI_VENDOR, XGPU_PCI_DEVICE) },
 	{}
@@ -262,6 +278,7 @@ static struct pci_driver xgpu_driver = {
 	.id_table = xgpu_ids,
 	.probe = xgpu_probe,
 	.remove = xgpu_remove,
+	.driver.pm = pm_sleep_ptr(&xgpu_pm_ops),
 };
 module_pci_driver(xgpu_driver);
 
