@@ -46,7 +46,11 @@ static inline int64_t gpu_submit(int fd, unsigned int op, const void *dst, const
 				 uint64_t len, uint64_t value)
 {
 	struct xgpu_work work = {
-		.op = op, .dst = P(dst), .src = P(src), .len = len, .value = value,
+		.op = op,
+		.dst = P(dst),
+		.src = P(src),
+		.len = len,
+		.value = value,
 	};
 
 	return gpu_submit_all(fd, &work, 1);
@@ -55,7 +59,8 @@ static inline int64_t gpu_submit(int fd, unsigned int op, const void *dst, const
 static inline int gpu_wait(int fd, int64_t fence, struct xgpu_wait *wait)
 {
 	*wait = (struct xgpu_wait){
-		.size = sizeof(*wait), .fence = fence,
+		.size = sizeof(*wait),
+		.fence = fence,
 		.timeout_ns = GM_TIMEOUT_MS * 1000000LL,
 	};
 	return fence < 0 ? (int)fence : gpu_ioctl(fd, XGPU_IOCTL_WAIT, wait);
@@ -103,7 +108,10 @@ static inline int gpu_range(int fd, unsigned long request, void *start, uint64_t
 			    uint32_t what, uint64_t *done)
 {
 	struct xgpu_range range = {
-		.size = sizeof(range), .what = what, .start = P(start), .len = len,
+		.size = sizeof(range),
+		.what = what,
+		.start = P(start),
+		.len = len,
 	};
 	int ret = gpu_ioctl(fd, request, &range);
 
