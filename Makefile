@@ -150,7 +150,7 @@ help: ## this list
 	@printf '  %-11s %s\n' \
 		KERNEL 'ours (default); stock: the packaged kernel without the overlay; debug: ours with lockdep, kmemleak and more' \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, xgpu-device, grants, gpu, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \

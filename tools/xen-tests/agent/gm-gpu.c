@@ -6,8 +6,9 @@
  *   gm-gpu work [DOMID REF...]   has the GPU work until that fails: on memory of its own, or on
  *                                pages that DOMID has granted, all to be written. "working" when
  *                                it does; at the end "ended after ROUNDS: WHY, memory intact".
- *                                Memory that it has had moved to video memory before must have
- *                                come back, byte for byte, when the GPU is taken away.
+ *                                Memory that it has had moved to video memory before comes
+ *                                back, byte for byte, when the driver lets go of the GPU; or it
+ *                                is lost with the GPU: "bus error".
  *   gm-gpu mark VALUE            writes VALUE to every word of video memory, past any driver
  *   gm-gpu look VALUE            -> zero ZERO of WORDS, value VALUES
  *
@@ -15,6 +16,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +86,16 @@ static const char *one_round(int fd, void *mem, size_t size, uint64_t value)
 	return sum == cpu_sum(mem, size) ? NULL : "wrong sum";
 }
 
+static void bus_error(int sig)
+{
+	static const char text[] = "bus error\n";
+
+	(void)sig;
+	if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(2);
+	_exit(1);
+}
+
 /*
  * Ordinary ends are those of a device that has gone: whatever else ends the work was an
  * error of somebody.
@@ -97,6 +109,7 @@ static int work(int nr, char **args)
 	unsigned long rounds;
 	int fd;
 
+	signal(SIGBUS, bus_error);
 	if (!gpu_load(GPU_0))
 		return fail("there is no " GPU_0);
 	fd = open(GPU_0, O_RDWR | O_CLOEXEC);
