@@ -71,6 +71,33 @@ TEST_F(life, slow_work_is_no_hang)
 	EXPECT_EQ(4, *(uint64_t *)(self->mem + SIZE / 2 - 8));
 }
 
+#define MANY 70
+
+/*
+ * Whoever waits is woken when his work is done, whatever his context's number: the time limit,
+ * at which the driver looks for itself, is too far away to help.
+ */
+TEST_F(life, waiters_of_many_contexts_are_woken)
+{
+	struct xgpu_wait wait;
+	int fd[MANY], i;
+
+	regs_param("timeout_ms", 3600000);
+	for (i = 0; i < MANY; i++)
+		fd[i] = gpu_open(_metadata);
+	/* 1 ms for each KiB: it is not done before somebody waits for it. */
+	self->regs[XGPU_LAT_KIB / 4] = 1000000;
+	for (i = MANY - 4; i < MANY; i++) {
+		EXPECT_EQ(0, gpu_wait(fd[i], gpu_submit(fd[i], XGPU_WORK_FILL, self->mem, NULL,
+							64 * KIB, i), &wait));
+		EXPECT_EQ(XGPU_FENCE_OK, wait.status);
+		EXPECT_EQ(i, *(uint64_t *)(self->mem + 64 * KIB - 8));
+	}
+	self->regs[XGPU_LAT_KIB / 4] = 0;
+	for (i = 0; i < MANY; i++)
+		close(fd[i]);
+}
+
 /*
  * Nor is work that waits for a page: whoever has to provide it (userfaultfd here, a disk, a
  * file server) may take longer than the driver waits for the GPU.

@@ -202,7 +202,9 @@ TEST_F(memory, first_touch_of_a_huge_page_is_one_fault)
 	/* In a PV domain pages that follow each other often do not in the machine. */
 	if (!gm_self_is_pv())
 		EXPECT_EQ(before.mapped_runs + 1, after.mapped_runs);
+	/* And it is one that goes. */
 	EXPECT_EQ(0, munmap(huge, PMD_SIZE));
+	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_fill(self->fd, huge + 300 * GM_PAGE_SIZE, 8, 2));
 }
 
 /* Memory that is not there yet comes when the GPU wants it: from swap, from a file. */
