@@ -141,6 +141,105 @@ static void more_memory_than_the_device_has(struct kunit *test)
 	mt_device_free(device);
 }
 
+/* What the device has wanted again stays; the other goes, although it came later. */
+static void what_is_wanted_again_stays(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 3 * HT_PMD_PAGES);
+	ht_fill(ctx, 0, 3 * HT_PMD_PAGES);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, HT_PMD_PAGES), (long)PMD_SIZE);
+	KUNIT_EXPECT_EQ(test, mt_move(device, HT_PMD_PAGES, HT_PMD_PAGES), (long)PMD_SIZE);
+	ht_invalidate(ctx, 0, 1);
+	mt_expect_read(device, 0, 1);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 2 * HT_PMD_PAGES, HT_PMD_PAGES), (long)PMD_SIZE);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 0));
+	KUNIT_EXPECT_FALSE(test, mt_is_local(device, HT_PMD_PAGES));
+	mt_expect_read(device, 0, 3 * HT_PMD_PAGES);
+	mt_device_free(device);
+}
+
+/* Pages with contents and pages that do not exist yet, by turns: copied and cleared, each. */
+static void touched_and_untouched_pages_move_together(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	unsigned long i;
+	u64 word;
+
+	mt_map_small(ctx, 0, HT_PMD_PAGES);
+	for (i = 0; i < HT_PMD_PAGES; i += 2)
+		ht_fill(ctx, i, 1);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, HT_PMD_PAGES), (long)PMD_SIZE);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), (u64)PMD_SIZE);
+	for (i = 0; i < HT_PMD_PAGES; i += 2) {
+		mt_expect_read(device, i, 1);
+		word = 1;
+		KUNIT_EXPECT_EQ(test, mt_read(device, i + 1, &word), 0);
+		KUNIT_EXPECT_EQ_MSG(test, word, 0ULL, "page %lu", i + 1);
+	}
+	for (i = 0; i < HT_PMD_PAGES; i += 2) {
+		mt_expect_cpu(ctx, i, 1);
+		KUNIT_EXPECT_EQ_MSG(test, mt_cpu_read(ctx, i + 1), 0ULL, "page %lu", i + 1);
+	}
+	mt_device_free(device);
+}
+
+/* What is there already is not moved again, and the room for it is given back. */
+static void moving_again_takes_no_room(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 64);
+	ht_fill(ctx, 0, 64);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 32), 32L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 32), 32L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 32ULL * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 64), 64L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 64ULL * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&device->mirror.count.to_device), 64LL);
+	mt_expect_read(device, 0, 64);
+	mt_unmap(ctx, 0, 64);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_device_free(device);
+}
+
+/* Behind a few single pages, a large piece still lies so that it is one entry. */
+static void large_pieces_are_aligned(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 2 * HT_PMD_PAGES);
+	ht_fill(ctx, 0, 2 * HT_PMD_PAGES);
+	KUNIT_EXPECT_EQ(test, mt_move(device, HT_PMD_PAGES, 3), 3L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 256), 256L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, device->table[255].address, device->table[0].address + SZ_1M - SZ_4K);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED(device->table[0].address, SZ_1M));
+	mt_expect_read(device, 0, 2 * HT_PMD_PAGES);
+	mt_device_free(device);
+}
+
+static void advice_read_mostly(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	unsigned long i, got = 0;
+
+	mt_map_small(ctx, 0, HT_PMD_PAGES);
+	ht_fill(ctx, 5, 1);
+	KUNIT_EXPECT_EQ(test, mt_advise(device, 0, HT_PMD_PAGES, DEVICE_MIRROR_ADVICE_READ_MOSTLY),
+			0);
+	mt_expect_read(device, 5, 1);
+	for (i = 0; i < HT_PMD_PAGES; i++)
+		got += mt_has(device, i);
+	KUNIT_EXPECT_EQ_MSG(test, got, HT_PMD_PAGES, "not all of the chunk came");
+	KUNIT_EXPECT_EQ_MSG(test, device_memory_used(&device->memory), 0ULL, "it has moved");
+	mt_device_free(device);
+}
+
 static void advice_moves_what_the_device_touches(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
@@ -237,6 +336,23 @@ static void destroying_brings_all_back(struct kunit *test)
 	mt_expect_cpu(ctx, 0, 600);
 }
 
+/* What a device has that copies no more is lost: zeroes, not what was in those pages before. */
+static void what_is_lost_is_zero(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	unsigned long page;
+
+	mt_map_small(ctx, 0, 100);
+	ht_fill(ctx, 0, 100);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 64), 64L * PAGE_SIZE);
+	device->copy_error = -EIO;
+	mt_device_free(device);
+	for (page = 0; page < 64; page++)
+		KUNIT_EXPECT_EQ_MSG(test, mt_cpu_read(ctx, page), 0ULL, "page %lu", page);
+	mt_expect_cpu(ctx, 64, 36);
+}
+
 static void process_ends_with_pages_in_the_device(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
@@ -279,11 +395,17 @@ static struct kunit_case device_memory_cases[] = {
 	KUNIT_CASE(huge_page_moves_in_one_piece),
 	KUNIT_CASE(untouched_pages_are_zero),
 	KUNIT_CASE(more_memory_than_the_device_has),
+	KUNIT_CASE(what_is_wanted_again_stays),
+	KUNIT_CASE(touched_and_untouched_pages_move_together),
+	KUNIT_CASE(moving_again_takes_no_room),
+	KUNIT_CASE(large_pieces_are_aligned),
+	KUNIT_CASE(advice_read_mostly),
 	KUNIT_CASE(advice_moves_what_the_device_touches),
 	KUNIT_CASE(advice_goes_with_the_mapping),
 	KUNIT_CASE(memory_of_files_stays),
 	KUNIT_CASE(copy_that_fails),
 	KUNIT_CASE(destroying_brings_all_back),
+	KUNIT_CASE(what_is_lost_is_zero),
 	KUNIT_CASE(process_ends_with_pages_in_the_device),
 	KUNIT_CASE(two_devices_with_memory),
 	{}

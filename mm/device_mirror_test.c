@@ -254,6 +254,29 @@ static void huge_page_goes_as_a_whole_and_comes_back(struct kunit *test)
 	mt_done(device);
 }
 
+/* An invalidation of one page of a run takes all of it: from the table, and from the TLB. */
+static void run_goes_as_a_whole(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct ht_ctx *ctx = device->ctx;
+	unsigned long i, table = 0, tlb = 0;
+
+	ht_map(ctx, 0, HT_PMD_PAGES, HT_RW_PROT);
+	ht_madvise(ctx, 0, HT_PMD_PAGES, MADV_HUGEPAGE);
+	ht_fill(ctx, 0, HT_PMD_PAGES);
+	mt_expect_read(device, 0, HT_PMD_PAGES);
+	KUNIT_EXPECT_EQ(test, device->runs, 1U);
+	ht_invalidate(ctx, 100, 1);
+	for (i = 0; i < HT_PMD_PAGES; i++) {
+		table += device->table[i].valid;
+		tlb += device->tlb[i].valid;
+	}
+	KUNIT_EXPECT_EQ(test, table, 0UL);
+	KUNIT_EXPECT_EQ(test, tlb, 0UL);
+	mt_expect_read(device, 0, HT_PMD_PAGES);
+	mt_done(device);
+}
+
 static void invalidation_of_nothing_shoots_nothing_down(struct kunit *test)
 {
 	struct mt_device *device = MT_DEVICE(test);
@@ -378,6 +401,35 @@ static void second_invalidation_waits_too(struct kunit *test)
 	mt_done(device);
 }
 
+/* Two at a time, of different pages: each lets go of its own, whichever comes first. */
+static void invalidations_in_flight_are_apart(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct mt_thread one = { .device = device, .first = 0, .nr = 16 };
+	struct mt_thread two = { .device = device, .first = 32, .nr = 16 };
+	DECLARE_COMPLETION_ONSTACK(hold);
+	unsigned long i, left = 0;
+
+	ht_map(device->ctx, 0, 64, HT_RW_PROT);
+	ht_fill(device->ctx, 0, 64);
+	mt_expect_read(device, 0, 64);
+	device->hold = &hold;
+	mt_start(test, &one, mt_invalidator);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
+	mt_start(test, &two, mt_invalidator);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
+	complete_all(&hold);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&one.done, HT_LIMIT), 0UL);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&two.done, HT_LIMIT), 0UL);
+	device->hold = NULL;
+	for (i = 0; i < 16; i++)
+		left += device->tlb[i].valid + device->tlb[32 + i].valid;
+	KUNIT_EXPECT_EQ(test, left, 0UL);
+	KUNIT_EXPECT_TRUE(test, device->tlb[16].valid && device->tlb[48].valid);
+	mt_expect_read(device, 0, 64);
+	mt_done(device);
+}
+
 static int mt_faulter(void *arg)
 {
 	struct mt_thread *thread = arg;
@@ -418,6 +470,36 @@ static void fault_waits_for_an_invalidation_of_its_window_only(struct kunit *tes
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&here.done, HT_LIMIT), 0UL);
 	KUNIT_EXPECT_EQ(test, here.ret, 0);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 3));
+	mt_done(device);
+}
+
+/* While page 2 is faulted in, page 1, which has been looked at already, goes. */
+static vm_fault_t mt_lose_page_1(struct ht_ctx *ctx, struct vm_fault *vmf)
+{
+	if (vmf->address == ht_addr(ctx, 2) && !ctx->busy) {
+		ctx->busy++;
+		zap_page_range_single(vmf->vma, ht_addr(ctx, 1), PAGE_SIZE, NULL);
+	}
+	return 0;
+}
+
+static void page_that_goes_during_a_fault_is_not_entered(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct ht_ctx *ctx = device->ctx;
+	u64 word;
+
+	ctx->page = ht_alloc(ctx, 0);
+	ctx->in_fault = mt_lose_page_1;
+	ctx->vm_flags = VM_MIXEDMAP | VM_DONTEXPAND;
+	ht_map_file(ctx, 0, 4, HT_RW_PROT);
+	ht_insert(ctx, 1, ht_alloc(ctx, 0));
+	KUNIT_EXPECT_EQ(test, mt_read(device, 2, &word), 0);
+	KUNIT_EXPECT_EQ(test, ctx->busy, 1);
+	/* All pages that the file provides by itself are the same one. */
+	KUNIT_EXPECT_TRUE(test, mt_has(device, 1));
+	KUNIT_EXPECT_EQ_MSG(test, device->table[1].address, device->table[2].address,
+			    "the page that is gone is mapped");
 	mt_done(device);
 }
 
@@ -508,6 +590,37 @@ static void windows_go_with_what_was_in_them(struct kunit *test)
 		mt_unmap(ctx, 50, 50);
 		KUNIT_EXPECT_TRUE(test, mt_is_empty(&device->mirror));
 	}
+	mt_done(device);
+}
+
+/* A fault is under way in a window in which nothing is left: the window stays, and works. */
+static void window_in_use_stays(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct ht_ctx *ctx = device->ctx;
+	struct mt_thread fault = { .device = device, .first = 3 };
+	DECLARE_COMPLETION_ONSTACK(hold);
+
+	ht_map(ctx, 0, 100, HT_RW_PROT);
+	ht_fill(ctx, 0, 100);
+	mt_expect_read(device, 50, 1);
+	mt_unmap(ctx, 16, 84);
+	KUNIT_EXPECT_TRUE(test, mt_has(device, 3));
+	ht_invalidate(ctx, 0, 16);
+	device->hold_prepare = &hold;
+	mt_start(test, &fault, mt_faulter);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
+	mt_unmap(ctx, 8, 8);
+	flush_work(&device->mirror.gc);
+	KUNIT_EXPECT_FALSE_MSG(test, xa_empty(&device->mirror.windows), "a window in use is gone");
+	device->hold_prepare = NULL;
+	complete_all(&hold);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&fault.done, HT_LIMIT), 0UL);
+	KUNIT_EXPECT_EQ(test, fault.ret, 0);
+	mt_expect_read(device, 0, 8);
+	mt_unmap(ctx, 0, 8);
+	KUNIT_EXPECT_FALSE(test, mt_has(device, 3));
+	KUNIT_EXPECT_TRUE(test, mt_is_empty(&device->mirror));
 	mt_done(device);
 }
 
@@ -602,15 +715,19 @@ static struct kunit_case device_mirror_cases[] = {
 	KUNIT_CASE(prepare_may_refuse),
 	KUNIT_CASE(unmapping_a_part_leaves_the_rest),
 	KUNIT_CASE(huge_page_goes_as_a_whole_and_comes_back),
+	KUNIT_CASE(run_goes_as_a_whole),
 	KUNIT_CASE(invalidation_of_nothing_shoots_nothing_down),
 	KUNIT_CASE(reaper_is_refused_what_is_mapped),
 	KUNIT_CASE(two_devices_are_shot_down_in_two_passes),
 	KUNIT_CASE(second_invalidation_waits_too),
+	KUNIT_CASE(invalidations_in_flight_are_apart),
 	KUNIT_CASE(fault_waits_for_an_invalidation_of_its_window_only),
+	KUNIT_CASE(page_that_goes_during_a_fault_is_not_entered),
 	KUNIT_CASE(prefetch_passes_over_holes),
 	KUNIT_CASE(process_may_end_first),
 	KUNIT_CASE(mirror_may_end_first),
 	KUNIT_CASE(windows_go_with_what_was_in_them),
+	KUNIT_CASE(window_in_use_stays),
 	KUNIT_CASE(storm_of_invalidations),
 	{}
 };

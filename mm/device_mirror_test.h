@@ -50,6 +50,7 @@ struct mt_entry {
  * @hold: shootdown_finish() waits for this, if it is not NULL
  * @held: it does
  * @prepare_error: what prepare() returns
+ * @hold_prepare: prepare() waits for this, if it is not NULL; @held: it does
  */
 struct mt_device {
 	struct ht_ctx *ctx;
@@ -75,6 +76,7 @@ struct mt_device {
 	struct completion *hold;
 	struct completion held;
 	int prepare_error;
+	struct completion *hold_prepare;
 };
 
 struct mt_device *mt_device_new(struct kunit *test, u64 memory);

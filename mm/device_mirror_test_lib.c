@@ -37,6 +37,10 @@ static int mt_prepare(struct device_mirror *mirror, unsigned long start, unsigne
 	struct mt_device *device = mt_of(mirror);
 
 	KUNIT_EXPECT_TRUE(device->ctx->test, IS_ALIGNED(start | end, PMD_SIZE));
+	if (device->hold_prepare) {
+		complete(&device->held);
+		wait_for_completion(device->hold_prepare);
+	}
 	return device->prepare_error;
 }
 

@@ -3,7 +3,9 @@
  * How work, processes, and the device itself end: work that hangs, a device that does not
  * answer, a process that is killed, a driver that is taken away while all of this goes on.
  */
+#include <linux/userfaultfd.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "regs.h"
 
@@ -67,6 +69,64 @@ TEST_F(life, slow_work_is_no_hang)
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, SIZE / 2, 4));
 	self->regs[XGPU_LAT_KIB / 4] = 0;
 	EXPECT_EQ(4, *(uint64_t *)(self->mem + SIZE / 2 - 8));
+}
+
+#define MANY 70
+
+/*
+ * Whoever waits is woken when his work is done, whatever his context's number: the time limit,
+ * at which the driver looks for itself, is too far away to help.
+ */
+TEST_F(life, waiters_of_many_contexts_are_woken)
+{
+	struct xgpu_wait wait;
+	int fd[MANY], i;
+
+	regs_param("timeout_ms", 3600000);
+	for (i = 0; i < MANY; i++)
+		fd[i] = gpu_open(_metadata);
+	/* 1 ms for each KiB: it is not done before somebody waits for it. */
+	self->regs[XGPU_LAT_KIB / 4] = 1000000;
+	for (i = MANY - 4; i < MANY; i++) {
+		EXPECT_EQ(0, gpu_wait(fd[i], gpu_submit(fd[i], XGPU_WORK_FILL, self->mem, NULL,
+							64 * KIB, i), &wait));
+		EXPECT_EQ(XGPU_FENCE_OK, wait.status);
+		EXPECT_EQ(i, *(uint64_t *)(self->mem + 64 * KIB - 8));
+	}
+	self->regs[XGPU_LAT_KIB / 4] = 0;
+	for (i = 0; i < MANY; i++)
+		close(fd[i]);
+}
+
+/*
+ * Nor is work that waits for a page: whoever has to provide it (userfaultfd here, a disk, a
+ * file server) may take longer than the driver waits for the GPU.
+ */
+TEST_F(life, page_that_comes_late_is_no_hang)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { P(self->mem), GM_PAGE_SIZE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_zeropage zero = { .range = reg.range };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+	struct xgpu_wait wait;
+	int64_t fence;
+
+	ASSERT_LE(0, uffd);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	regs_param("timeout_ms", 200);
+	fence = gpu_submit(self->fd, XGPU_WORK_FILL, self->mem, NULL, GM_PAGE_SIZE, 11);
+	EXPECT_EQ(1, poll(&pfd, 1, SOON_MS));
+	usleep(1500000);
+	EXPECT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
+	EXPECT_EQ(0, gpu_wait(self->fd, fence, &wait));
+	EXPECT_EQ(XGPU_FENCE_OK, wait.status);
+	EXPECT_EQ(11, *(uint64_t *)self->mem);
+	close(uffd);
 }
 
 /*

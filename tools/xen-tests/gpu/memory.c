@@ -82,6 +82,97 @@ TEST_F(memory, fork_does_not_share_what_the_gpu_writes)
 	EXPECT_EQ(2, *(uint64_t *)self->mem);
 }
 
+/*
+ * When the child is gone, pages are the parent's alone again, but read-only still: a write makes
+ * them writable where they are, with no invalidation. The GPU, which has read them, gets to
+ * write through the entries that it has.
+ */
+TEST_F(memory, permission_to_write_is_added)
+{
+	struct xgpu_query before, after;
+	uint64_t sum = 0;
+	int status;
+	pid_t pid;
+
+	fill_words(self->mem, SIZE, 4);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	ASSERT_LT(0, pid);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd, self->mem, MIB, &sum));
+	EXPECT_EQ(cpu_sum(self->mem, MIB), sum);
+	before = gpu_query(_metadata, self->fd);
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, MIB, 5));
+	after = gpu_query(_metadata, self->fd);
+	EXPECT_EQ(5, *(uint64_t *)(self->mem + MIB - 8));
+	gm_note("1 MiB read, then written: %llu fault(s), %llu invalidation(s)",
+		after.faults - before.faults, after.invalidations - before.invalidations);
+}
+
+struct writer {
+	int fd;
+	char *mem;
+	atomic_bool stop;
+	atomic_uint done;
+	unsigned int failed;
+};
+
+/* The GPU writes the same pages again and again. */
+static void *keep_writing(void *arg)
+{
+	struct writer *writer = arg;
+	struct xgpu_work work[XGPU_SUBMIT_MAX];
+	struct xgpu_wait wait;
+	unsigned int i;
+
+	for (i = 0; i < XGPU_SUBMIT_MAX; i++)
+		work[i] = (struct xgpu_work){
+			.op = XGPU_WORK_FILL,
+			.dst = P(writer->mem + i % 16 * GM_PAGE_SIZE),
+			.len = 64,
+			.value = i,
+		};
+	while (!writer->stop) {
+		int64_t fence = gpu_submit_all(writer->fd, work, XGPU_SUBMIT_MAX);
+
+		if (gpu_wait(writer->fd, fence, &wait) || wait.status)
+			writer->failed++;
+		writer->done++;
+	}
+	return NULL;
+}
+
+/*
+ * The GPU is in the middle of it, and asks for the page again as soon as it has forgotten it: it
+ * must not find the old entry any more. When the memory is gone, no translation of it is left.
+ */
+TEST_F(memory, thrown_away_while_the_gpu_writes)
+{
+	struct writer writer = { .fd = self->fd, .mem = self->mem };
+	unsigned int round, stale = 0;
+	struct xgpu_query query;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_writing, &writer));
+	for (round = 0; round < 100; round++) {
+		unsigned int done = writer.done;
+
+		/* It has all of them again, and is in the middle of the next round. */
+		ASSERT_TRUE(gm_wait(writer.done > done + 1, GM_TIMEOUT_MS));
+		EXPECT_EQ(0, madvise(self->mem, 16 * GM_PAGE_SIZE, MADV_DONTNEED));
+		query = gpu_query(_metadata, self->fd);
+		stale += query.stale_cached;
+	}
+	writer.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, stale);
+	EXPECT_EQ(0, writer.failed);
+	query = gpu_query(_metadata, self->fd);
+	gm_note("%llu invalidations, %llu retries", query.invalidations, query.retries);
+	EXPECT_LT(0, query.invalidations);
+}
+
 TEST_F(memory, moved_by_mremap)
 {
 	char *to = anon(_metadata, MIB);
@@ -111,7 +202,9 @@ TEST_F(memory, first_touch_of_a_huge_page_is_one_fault)
 	/* In a PV domain pages that follow each other often do not in the machine. */
 	if (!gm_self_is_pv())
 		EXPECT_EQ(before.mapped_runs + 1, after.mapped_runs);
+	/* And it is one that goes. */
 	EXPECT_EQ(0, munmap(huge, PMD_SIZE));
+	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_fill(self->fd, huge + 300 * GM_PAGE_SIZE, 8, 2));
 }
 
 /* Memory that is not there yet comes when the GPU wants it: from swap, from a file. */

@@ -102,6 +102,31 @@ TEST_F(vram, fresh_memory_is_zero)
 	self->mem = fresh;
 }
 
+/*
+ * Pages with contents and pages that do not exist yet, by turns: 512 copies and clearings,
+ * which is more than the driver's own ring takes at once.
+ */
+TEST_F(vram, touched_and_untouched_pages_move_together)
+{
+	char *mem = anon_aligned(_metadata, PMD_SIZE, false);
+	uint64_t sum, expected, zero = 0;
+	size_t i;
+
+	for (i = 0; i < PMD_SIZE; i += 2 * GM_PAGE_SIZE)
+		fill_words(mem + i, GM_PAGE_SIZE, i + 1);
+	ASSERT_EQ(0, to_vram(self->fd, mem, PMD_SIZE));
+	EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd).vram_used);
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd, mem, PMD_SIZE, &sum));
+	expected = cpu_sum(mem, PMD_SIZE);
+	EXPECT_EQ(expected, sum);
+	for (i = 0; i < PMD_SIZE; i += 2 * GM_PAGE_SIZE) {
+		EXPECT_EQ((i + 1) * 0x9e3779b97f4a7c15ULL, *(uint64_t *)(mem + i));
+		zero |= *(uint64_t *)(mem + i + GM_PAGE_SIZE);
+	}
+	EXPECT_EQ(0, zero);
+	EXPECT_EQ(0, munmap(mem, PMD_SIZE));
+}
+
 /* Three times as much as there is room for: all of it is worked on, and all is right. */
 TEST_F(vram, more_memory_than_video_memory)
 {

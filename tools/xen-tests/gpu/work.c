@@ -11,6 +11,7 @@ FIXTURE(work)
 };
 
 #define SIZE (1 * MIB)
+#define XGPU_MOST_CONTEXTS 128 /* xgpu_hw.h: XGPU_CONTEXTS */
 
 FIXTURE_SETUP(work)
 {
@@ -83,6 +84,10 @@ TEST_F(work, batch_says_which_work_failed)
 	EXPECT_EQ(1, word[0]);
 	EXPECT_EQ(3, word[1]);
 	EXPECT_EQ(0, word[2]);
+	/* The ring goes on, and so do its indices: the number is that in the call, still. */
+	ASSERT_EQ(0, gpu_wait(self->fd, gpu_submit_all(self->fd, work, 4), &wait));
+	EXPECT_EQ(XGPU_FENCE_FAULT, wait.status);
+	EXPECT_EQ(1, wait.work);
 }
 
 /* A pointer to nothing is an error of the fence, whatever kind of nothing it is. */
@@ -176,6 +181,47 @@ TEST_F(work, many_fences)
 	EXPECT_EQ(-ESTALE, gpu_wait(self->fd, first, &wait));
 	EXPECT_EQ(-EINVAL, gpu_wait(self->fd, fence + 1, &wait));
 	EXPECT_EQ(-EINVAL, gpu_wait(self->fd, 0, &wait));
+}
+
+/* Calls as long as they may be, more of them than the ring has room for: none is lost. */
+TEST_F(work, more_work_than_the_ring_has_room_for)
+{
+	struct xgpu_work work[XGPU_SUBMIT_MAX];
+	int64_t fence = 0;
+	struct xgpu_wait wait;
+	unsigned int i;
+
+	for (i = 0; i < XGPU_SUBMIT_MAX; i++)
+		work[i] = (struct xgpu_work){
+			.op = XGPU_WORK_ATOMIC_ADD, .dst = P(self->mem), .value = 1,
+		};
+	/* Something slow first, so that the rest is behind it. */
+	ASSERT_LT(0, gpu_submit(self->fd, XGPU_WORK_FILL, self->mem + GM_PAGE_SIZE, NULL,
+				SIZE - GM_PAGE_SIZE, 1));
+	for (i = 0; i < 30; i++) {
+		fence = gpu_submit_all(self->fd, work, XGPU_SUBMIT_MAX);
+		ASSERT_LT(0, fence) TH_LOG("call %u: %s", i, strerror(-fence));
+	}
+	EXPECT_EQ(0, gpu_wait(self->fd, fence, &wait));
+	EXPECT_EQ(XGPU_FENCE_OK, wait.status);
+	EXPECT_EQ(30 * XGPU_SUBMIT_MAX - 1, wait.result);
+	EXPECT_EQ(30 * XGPU_SUBMIT_MAX, *(uint64_t *)self->mem);
+}
+
+/* The GPU has a limited number of contexts: closed ones can be had again. */
+TEST_F(work, contexts_come_back)
+{
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < 2 * XGPU_MOST_CONTEXTS; i++) {
+		fd = open(GPU_0, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, fd) TH_LOG("file %u: %s", i, strerror(errno));
+		close(fd);
+	}
+	fd = gpu_open(_metadata);
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(fd, self->mem, 8, 1));
+	close(fd);
 }
 
 TEST_F(work, poll_and_time_limits)
