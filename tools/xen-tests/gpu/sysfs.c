@@ -108,9 +108,11 @@ TEST_F(sysfs, class_and_bars)
 
 TEST_F(sysfs, resets_by_function)
 {
-	char buf[64];
+	char buf[64] = "";
 	unsigned int i;
 
+	if (attribute("/sys/hypervisor", "guest_type", buf, sizeof(buf)) && !strcmp(buf, "HVM"))
+		SKIP(return, "the device model keeps resets from an HVM guest: they are dom0's");
 	for (i = 0; i < self->n; i++) {
 		ASSERT_TRUE(attribute(self->path[i], "reset_method", buf, sizeof(buf)));
 		EXPECT_NE(NULL, strstr(buf, "flr")) {

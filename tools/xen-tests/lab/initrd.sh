@@ -74,6 +74,8 @@ fi
 pack "$work/guest" | gzip -1 -n >"$work/dom0/gm/guest/initrd-driver.gz"
 
 cp "$kernel/vmlinux" "$work/dom0/gm/guest/"
+# For HVM guests; there are none on arm64.
+[ ! -e "$kernel/bzImage" ] || cp "$kernel/bzImage" "$work/dom0/gm/guest/"
 cp -a "$modules" "$work/dom0/lib/"
 if [ -d "$tests/bin" ]; then
 	cp -a "$tests/bin/." "$work/dom0/gm/bin/"

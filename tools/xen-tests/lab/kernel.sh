@@ -13,7 +13,9 @@ obj=$tree/build-$GM_FLAVOR$GM_OF_ARCH
 out=$GM_BUILD/kernel/$GM_KERNEL$GM_OF_ARCH
 names=(base mm xen test)
 image=vmlinux
-[ "$GM_ARCH" != arm64 ] || image=Image
+# What the firmware of an HVM guest can load
+packed=bzImage
+[ "$GM_ARCH" != arm64 ] || { image=Image; packed=''; }
 
 case $GM_KERNEL in
 ours)	names+=(ours) ;;
@@ -45,7 +47,7 @@ build()
 		what='all of it; this takes about 7 min on 2 idle cores'
 	fi
 	say "kernel: building Linux $release ($GM_KERNEL$GM_OF_ARCH): $what"
-	"${kmake[@]}" $image modules 2>&1 </dev/null | progress "$total" 3>"$log" || {
+	"${kmake[@]}" $image ${packed:+"$packed"} modules 2>&1 </dev/null | progress "$total" 3>"$log" || {
 		echo >&2
 		tail -n 30 "$log" >&2
 		die "the kernel does not build (log: $log)"
@@ -67,6 +69,7 @@ publish()
 		cp "$obj/arch/arm64/boot/Image" "$tmp/vmlinux"
 	else
 		strip -o "$tmp/vmlinux" "$obj/vmlinux"
+		cp "$obj/arch/x86/boot/bzImage" "$tmp/"
 	fi
 	"${kmake[@]}" -s INSTALL_MOD_PATH="$tmp/modules" INSTALL_MOD_STRIP=1 \
 		modules_install >"$obj/install.log" 2>&1 || {

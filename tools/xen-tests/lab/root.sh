@@ -154,13 +154,18 @@ xen_tools()
 	into /etc/xen /etc/xen/xl.conf
 }
 
-# The device model that libxl starts as backend of a qdisk. The BIOS images are
-# only for HVM guests, which no lab starts, but QEMU insists on its key map.
+# The device model, which libxl also starts as backend of a qdisk, and what an HVM guest needs
+# besides: firmware, and what loads its kernel. QEMU insists on its key map.
 device_model()
 {
+	local qemu=/usr/share/qemu
+
 	[ "$GM_ARCH" = x86 ] || return 0
 	into /usr/libexec /usr/libexec/xen-qemu-system-i386
-	into /usr/share/qemu/keymaps /usr/share/qemu/keymaps/en-us
+	into $qemu/keymaps $qemu/keymaps/en-us
+	into $qemu $qemu/{linuxboot,linuxboot_dma,pvh}.bin
+	into /usr/share/seabios /usr/share/seabios/bios-256k.bin
+	into "/usr/lib/xen-$GM_XEN_VERSION/boot" "/usr/lib/xen-$GM_XEN_VERSION/boot/hvmloader"
 }
 
 # Everything that a program or library in the root is linked against, and every
