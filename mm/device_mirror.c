@@ -302,6 +302,13 @@ static void mirror_shootdown_wait(struct mirror_window *window,
 	mirror_let_go(window, shootdown->start, shootdown->end);
 }
 
+/* Nothing may be left in the window: let the worker look. The device has let go already. */
+static void mirror_unmapped(struct mirror_window *window)
+{
+	WRITE_ONCE(window->idle, true);
+	queue_work(system_unbound_wq, &window->mirror->gc);
+}
+
 static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish)
 {
 	struct mirror_finish *pass = container_of(finish, struct mirror_finish, finish);
@@ -309,19 +316,9 @@ static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *finish
 						    notifier);
 
 	mirror_shootdown_wait(window, &pass->shootdown);
+	if (pass->unmapped)
+		mirror_unmapped(window);
 	mirror_finish_free(window, pass);
-}
-
-/* Nothing may be left in the window: let the worker look. */
-static void mirror_unmapped(struct mirror_window *window, const struct mmu_notifier_range *range)
-{
-	struct device_mirror *mirror = window->mirror;
-
-	if (range->event != MMU_NOTIFY_UNMAP)
-		return;
-	mirror_advice_unmapped(mirror, range->start, range->end);
-	WRITE_ONCE(window->idle, true);
-	queue_work(system_unbound_wq, &mirror->gc);
 }
 
 static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
@@ -334,8 +331,8 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 	unsigned long end = min(range->end - 1, notifier->interval_tree.last) + 1;
 	struct device_mirror *mirror = window->mirror;
 	struct device_mirror_shootdown shootdown = {};
+	bool unmapped = range->event == MMU_NOTIFY_UNMAP, found;
 	struct mirror_finish *pass = NULL;
-	bool found;
 
 	spin_lock(&window->lock);
 	found = mirror_extent(window, &start, &end);
@@ -350,20 +347,29 @@ static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
 		shootdown.end = end;
 		mirror->ops->shootdown_start(mirror, &shootdown);
 		pass = mirror_finish_alloc(window);
-		if (pass)
+		if (pass) {
 			pass->shootdown = shootdown;
+			pass->unmapped = unmapped;
+		}
 	}
 	spin_unlock(&window->lock);
 
-	mirror_unmapped(window, range);
-	if (!found)
+	if (unmapped)
+		mirror_advice_unmapped(mirror, range->start, range->end);
+	if (!found) {
+		if (unmapped)
+			mirror_unmapped(window);
 		return true;
+	}
 	atomic64_inc(&mirror->count.invalidations);
 	atomic64_inc(&mirror->count.shootdowns);
-	if (pass)
+	if (pass) {
 		*finish = &pass->finish;
-	else
-		mirror_shootdown_wait(window, &shootdown);
+		return true;
+	}
+	mirror_shootdown_wait(window, &shootdown);
+	if (unmapped)
+		mirror_unmapped(window);
 	return true;
 }
 

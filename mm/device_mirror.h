@@ -50,6 +50,7 @@ struct mirror_chunk {
 struct mirror_finish {
 	struct mmu_interval_notifier_finish finish;
 	struct device_mirror_shootdown shootdown;
+	bool unmapped; /* by munmap() or the like: the window may be empty afterwards */
 };
 
 struct mirror_window {
