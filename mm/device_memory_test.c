@@ -324,6 +324,27 @@ static void copy_that_fails(struct kunit *test)
 	mt_device_free(device);
 }
 
+/* A page that somebody looks at does not go; that is said, and the others go. */
+static void eviction_says_what_is_left(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	struct page *page;
+
+	mt_map_small(ctx, 0, 32);
+	ht_fill(ctx, 0, 32);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 32), 32L * PAGE_SIZE);
+	page = pfn_to_page(PHYS_PFN(device->memory.pgmap.range.start + device->table[5].address));
+	get_page(page);
+	KUNIT_EXPECT_EQ(test, device_memory_evict_all(&device->memory), -EBUSY);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), (u64)PAGE_SIZE);
+	put_page(page);
+	KUNIT_EXPECT_EQ(test, device_memory_evict_all(&device->memory), 0);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_expect_cpu(ctx, 0, 32);
+	mt_device_free(device);
+}
+
 static void destroying_brings_all_back(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
@@ -404,6 +425,7 @@ static struct kunit_case device_memory_cases[] = {
 	KUNIT_CASE(advice_goes_with_the_mapping),
 	KUNIT_CASE(memory_of_files_stays),
 	KUNIT_CASE(copy_that_fails),
+	KUNIT_CASE(eviction_says_what_is_left),
 	KUNIT_CASE(destroying_brings_all_back),
 	KUNIT_CASE(what_is_lost_is_zero),
 	KUNIT_CASE(process_ends_with_pages_in_the_device),

@@ -593,6 +593,36 @@ static void windows_go_with_what_was_in_them(struct kunit *test)
 	mt_done(device);
 }
 
+static int mt_unmapper(void *arg)
+{
+	struct mt_thread *thread = arg;
+
+	mt_unmap(thread->device->ctx, thread->first, thread->nr);
+	complete(&thread->done);
+	return 0;
+}
+
+/* The device takes its time to let go: the window is looked at after that, not before. */
+static void window_goes_when_the_device_is_slow(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct mt_thread unmap = { .device = device, .first = 0, .nr = 16 };
+	DECLARE_COMPLETION_ONSTACK(hold);
+
+	ht_map(device->ctx, 0, 16, HT_RW_PROT);
+	ht_fill(device->ctx, 0, 16);
+	mt_expect_read(device, 0, 16);
+	device->hold = &hold;
+	mt_start(test, &unmap, mt_unmapper);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
+	flush_work(&device->mirror.gc);
+	complete_all(&hold);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&unmap.done, HT_LIMIT), 0UL);
+	device->hold = NULL;
+	KUNIT_EXPECT_TRUE(test, mt_is_empty(&device->mirror));
+	mt_done(device);
+}
+
 /* A fault is under way in a window in which nothing is left: the window stays, and works. */
 static void window_in_use_stays(struct kunit *test)
 {
@@ -727,6 +757,7 @@ static struct kunit_case device_mirror_cases[] = {
 	KUNIT_CASE(process_may_end_first),
 	KUNIT_CASE(mirror_may_end_first),
 	KUNIT_CASE(windows_go_with_what_was_in_them),
+	KUNIT_CASE(window_goes_when_the_device_is_slow),
 	KUNIT_CASE(window_in_use_stays),
 	KUNIT_CASE(storm_of_invalidations),
 	{}
