@@ -133,6 +133,28 @@ static void permission_to_write_is_added(struct kunit *test)
 }
 
 /*
+ * After MADV_FREE the CPU's entry is writable and clean, and stays so when the device writes:
+ * reclaim must not take the page for one that nobody has written since.
+ */
+static void what_the_device_writes_is_not_thrown_away(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct ht_ctx *ctx = device->ctx;
+	unsigned long i;
+
+	ht_map(ctx, 0, 16, HT_RW_PROT);
+	ht_madvise(ctx, 0, 16, MADV_NOHUGEPAGE);
+	ht_fill(ctx, 0, 16);
+	ht_madvise(ctx, 0, 16, MADV_FREE);
+	for (i = 0; i < 8; i++)
+		KUNIT_EXPECT_EQ(test, mt_write(device, i, 1000 + i), 0);
+	ht_madvise(ctx, 0, 16, MADV_PAGEOUT);
+	for (i = 0; i < 8; i++)
+		KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, i), 1000ULL + i);
+	mt_done(device);
+}
+
+/*
  * A run of which some pages may be written by now, and others not: it comes apart. The pages
  * of a large folio are all read-only for the CPU, and the fault makes half of them writable.
  */
@@ -739,6 +761,7 @@ static struct kunit_case device_mirror_cases[] = {
 	KUNIT_CASE(device_and_cpu_see_what_the_other_writes),
 	KUNIT_CASE(write_after_read_gets_a_page),
 	KUNIT_CASE(permission_to_write_is_added),
+	KUNIT_CASE(what_the_device_writes_is_not_thrown_away),
 	KUNIT_CASE(write_to_a_part_of_a_run_splits_it),
 	KUNIT_CASE(what_a_device_cannot_have_is_an_error),
 	KUNIT_CASE(neighbours_do_not_spoil_a_fault),

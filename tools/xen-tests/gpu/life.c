@@ -62,6 +62,65 @@ TEST_F(life, work_that_hangs_is_ended)
 	close(other);
 }
 
+/* Memory whose pages somebody else has to provide, who never does */
+static int missing_for_ever(GPU_META, void *mem, size_t size)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = P(mem), .len = size },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+
+	ASSERT_LE(0, uffd) TH_LOG("userfaultfd: %s", strerror(errno));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	return uffd;
+}
+
+/* The GPU has asked for the page: the handler is told. */
+static bool is_asked_for(int uffd)
+{
+	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+
+	return poll(&pfd, 1, SOON_MS) == 1;
+}
+
+/*
+ * A fault that is served for ever: the file can be closed all the same, by the very task that
+ * should provide the page, and the process can be killed.
+ */
+TEST_F(life, page_that_never_comes)
+{
+	int fd = gpu_open(_metadata), uffd, status;
+	pid_t pid;
+	char c;
+	int ready[2];
+
+	uffd = missing_for_ever(_metadata, self->mem + MIB, MIB);
+	ASSERT_LT(0, gpu_submit(fd, XGPU_WORK_FILL, self->mem + MIB, NULL, 8, 1));
+	EXPECT_TRUE(is_asked_for(uffd));
+	EXPECT_EQ(0, close(fd));
+	EXPECT_EQ(0, close(uffd));
+
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	if (!pid) {
+		fd = gpu_open(_metadata);
+		uffd = missing_for_ever(_metadata, self->mem + MIB, MIB);
+		gpu_submit(fd, XGPU_WORK_FILL, self->mem + MIB, NULL, 8, 1);
+		c = is_asked_for(uffd);
+		_exit(write(ready[1], &c, 1) != 1 || pause());
+	}
+	ASSERT_LT(0, pid);
+	EXPECT_EQ(1, read(ready[0], &c, 1));
+	EXPECT_EQ(1, c);
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	close(ready[0]);
+	close(ready[1]);
+}
+
 /* Long work is not hung: it makes progress. 2 ms for each KiB are 8 s. */
 TEST_F(life, slow_work_is_no_hang)
 {
