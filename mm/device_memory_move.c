@@ -13,6 +13,7 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/highmem.h>
+#include <linux/ksm.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
@@ -142,6 +143,17 @@ static unsigned int move_copy(struct device_memory *memory, struct memory_move *
  */
 
 /*
+ * Does page @i go? Not one that KSM has merged: its daemon compares what such pages hold with
+ * the CPU, wherever they have been moved to, and 6.12 does not keep it from a device's.
+ */
+static bool move_may_go(const struct memory_move *move, unsigned int i)
+{
+	struct page *page = migrate_pfn_to_page(move->src[i]);
+
+	return move->src[i] & MIGRATE_PFN_MIGRATE && !(page && PageKsm(page));
+}
+
+/*
  * Pages of [start, end), in one chunk and in @vma, move to the device. Returns how many, or an
  * errno. Under the mmap lock; memory_make_room() has been called.
  */
@@ -185,7 +197,7 @@ long memory_migrate(struct device_mirror *mirror, struct vm_area_struct *vma,
 		struct page *page = memory_page(memory, first + i);
 
 		/* A page each, so that large entries fit even if some do not move. */
-		if (!(move->src[i] & MIGRATE_PFN_MIGRATE)) {
+		if (!move_may_go(move, i)) {
 			unused++;
 			memory_free(memory, first + i, 1);
 			continue;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * GPU and CPU work on the same memory at once, while all that can happen to memory happens
- * to it: thrown away, mapped anew, forked, made of huge pages and of small ones, paged out,
- * merged (KSM), moved to video memory and back. What is in it is compared with what should be.
+ * to it: thrown away, mapped anew, protected, forked, made of huge pages and of small ones,
+ * swapped out, merged (KSM), moved to video memory and back. What is in it is compared with
+ * what should be.
  *
  * The memory is slots. Whoever changes what a slot holds has its lock, and writes down what
  * that is (a value that all its words have); who only disturbs needs no lock.
@@ -27,6 +28,7 @@ struct storm {
 	struct slot *slots;
 	_Atomic bool stop;
 	_Atomic unsigned long done[8];
+	bool swap;
 	_Atomic unsigned long wrong;
 	_Atomic unsigned long failed;
 	int fd;
@@ -76,7 +78,7 @@ static void work_on(struct actor *actor, unsigned int i)
 {
 	struct storm *storm = actor->storm;
 	struct slot *slot = &storm->slots[i];
-	unsigned int kind = rnd(actor) % 6;
+	unsigned int kind = rnd(actor) % 7;
 	uint64_t value = rnd(actor), sum = 0;
 	char *at = slot_at(storm, i);
 	int ret = 0;
@@ -108,6 +110,14 @@ static void work_on(struct actor *actor, unsigned int i)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at)
 			storm->failed++;
 		slot->value = 0;
+		break;
+	case 6:
+		/* What the process may not write the GPU may not either; then both may again. */
+		if (mprotect(at, SLOT_SIZE, PROT_READ))
+			storm->failed++;
+		storm->wrong += gpu_fill(storm->fd, at, SLOT_SIZE, value) != XGPU_FENCE_FAULT;
+		if (mprotect(at, SLOT_SIZE, PROT_READ | PROT_WRITE))
+			storm->failed++;
 		break;
 	}
 	storm->failed += ret != XGPU_FENCE_OK;
@@ -187,6 +197,10 @@ FIXTURE_SETUP(storm)
 
 	self->s.fd = gpu_open(_metadata);
 	self->s.size = variant->size;
+	self->s.swap = !gm_run(NULL, 0, GM_TIMEOUT_MS,
+			       "modprobe brd rd_nr=1 rd_size=65536 && mkswap /dev/ram0 && swapon /dev/ram0");
+	EXPECT_TRUE(self->s.swap);
+	EXPECT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/run", "1"));
 	self->s.mem = anon_aligned(_metadata, self->s.size, true);
 	self->s.nr_slots = self->s.size / SLOT_SIZE;
 	self->s.slots = calloc(self->s.nr_slots, sizeof(*self->s.slots));
@@ -202,6 +216,10 @@ FIXTURE_TEARDOWN(storm)
 	EXPECT_EQ(0, gpu_query(_metadata, self->s.fd).vram_used);
 	close(self->s.fd);
 	free(self->s.slots);
+	EXPECT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/run", "2"));
+	EXPECT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/run", "0"));
+	if (self->s.swap)
+		EXPECT_EQ(0, gm_run(NULL, 0, GM_TIMEOUT_MS, "swapoff /dev/ram0 && modprobe -r brd"));
 }
 
 TEST_F_TIMEOUT(storm, memory_is_what_it_should_be, GM_LONG_TEST_S)
@@ -227,8 +245,9 @@ TEST_F_TIMEOUT(storm, memory_is_what_it_should_be, GM_LONG_TEST_S)
 	EXPECT_EQ(0, s->wrong);
 	EXPECT_EQ(0, s->failed);
 	query = gpu_query(_metadata, s->fd);
-	gm_note("GPU filled %lu, summed %lu; CPU read %lu, wrote %lu; thrown away %lu, mapped anew %lu; disturbed %lu",
-		s->done[0], s->done[1], s->done[2], s->done[3], s->done[4], s->done[5], s->done[7]);
+	gm_note("GPU filled %lu, summed %lu; CPU read %lu, wrote %lu; thrown away %lu, mapped anew %lu, protected %lu; disturbed %lu",
+		s->done[0], s->done[1], s->done[2], s->done[3], s->done[4], s->done[5], s->done[6],
+		s->done[7]);
 	gm_note("%llu faults, %llu retries, %llu shootdowns, %llu pages to video memory, %llu back",
 		query.faults, query.retries, query.shootdowns, query.to_vram, query.to_system);
 }

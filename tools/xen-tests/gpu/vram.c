@@ -200,6 +200,31 @@ TEST_F(vram, advice_goes_with_the_mapping)
 	EXPECT_EQ(0, gpu_query(_metadata, self->fd).vram_used);
 }
 
+/* Pages that KSM has merged stay: its daemon reads them, which no CPU can in video memory. */
+TEST_F(vram, merged_pages_stay)
+{
+	const char *shared = "/sys/kernel/mm/ksm/pages_sharing";
+	size_t i, pages = MIB / GM_PAGE_SIZE;
+	char text[32] = "", scan[32] = "";
+	uint64_t sum;
+
+	ASSERT_LT(0, gm_read_file("/sys/kernel/mm/ksm/pages_to_scan", scan, sizeof(scan)));
+	for (i = 0; i < pages; i++)
+		memset(self->mem + i * GM_PAGE_SIZE, 0x77, GM_PAGE_SIZE);
+	ASSERT_EQ(0, madvise(self->mem, MIB, MADV_MERGEABLE));
+	ASSERT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/pages_to_scan", "10000"));
+	ASSERT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/run", "1"));
+	EXPECT_TRUE(gm_wait(gm_read_file(shared, text, sizeof(text)) > 0 &&
+			    strtoul(text, NULL, 10) >= pages - 2, GM_TIMEOUT_MS));
+	EXPECT_EQ(0, to_vram(self->fd, self->mem, MIB));
+	EXPECT_EQ(0, gpu_query(_metadata, self->fd).vram_used);
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd, self->mem, MIB, &sum));
+	EXPECT_EQ(cpu_sum(self->mem, MIB), sum);
+	EXPECT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/run", "2"));
+	EXPECT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/run", "0"));
+	EXPECT_EQ(0, gm_write_file("/sys/kernel/mm/ksm/pages_to_scan", scan));
+}
+
 /* Memory of files stays where it is; the GPU uses it there. */
 TEST_F(vram, file_mappings_stay)
 {
