@@ -13,7 +13,6 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/highmem.h>
-#include <linux/ksm.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
@@ -143,14 +142,19 @@ static unsigned int move_copy(struct device_memory *memory, struct memory_move *
  */
 
 /*
- * Does page @i go? Not one that KSM has merged: its daemon compares what such pages hold with
- * the CPU, wherever they have been moved to, and 6.12 does not keep it from a device's.
+ * May memory of @vma move at all? That of files, of devices, of other domains may not: it is not
+ * ours to take away. Nor may what KSM may have merged, because of two things in 6.12:
+ *
+ *	ksmd compares with the CPU what merged pages hold, wherever they have been moved to.
+ *
+ *	migrate_vma_setup() puts a migration entry in place of a page's, and relies on the
+ *	reverse map to find it again. For a merged page that is ksmd's list of who has it; but
+ *	ksmd drops from that list who has no present entry when it comes by, as during
+ *	another migration. The entry then stays, and whoever waits for it panics the kernel.
  */
-static bool move_may_go(const struct memory_move *move, unsigned int i)
+static bool move_may_leave(const struct vm_area_struct *vma)
 {
-	struct page *page = migrate_pfn_to_page(move->src[i]);
-
-	return move->src[i] & MIGRATE_PFN_MIGRATE && !(page && PageKsm(page));
+	return vma_is_anonymous(vma) && !(vma->vm_flags & VM_MERGEABLE);
 }
 
 /*
@@ -174,8 +178,7 @@ long memory_migrate(struct device_mirror *mirror, struct vm_area_struct *vma,
 	long first, ret;
 
 	mmap_assert_locked(mirror->mm);
-	/* Memory of files, of devices, of other domains stays: it is not ours to take away. */
-	if (!vma_is_anonymous(vma))
+	if (!move_may_leave(vma))
 		return 0;
 	move = kvmalloc(sizeof(*move), GFP_KERNEL | __GFP_NOWARN);
 	if (!move)
@@ -197,7 +200,7 @@ long memory_migrate(struct device_mirror *mirror, struct vm_area_struct *vma,
 		struct page *page = memory_page(memory, first + i);
 
 		/* A page each, so that large entries fit even if some do not move. */
-		if (!move_may_go(move, i)) {
+		if (!(move->src[i] & MIGRATE_PFN_MIGRATE)) {
 			unused++;
 			memory_free(memory, first + i, 1);
 			continue;
