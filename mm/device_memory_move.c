@@ -152,7 +152,7 @@ static unsigned int move_copy(struct device_memory *memory, struct memory_move *
  *	ksmd drops from that list who has no present entry when it comes by, as during
  *	another migration. The entry then stays, and whoever waits for it panics the kernel.
  */
-static bool move_may_leave(const struct vm_area_struct *vma)
+static bool move_may_leave(struct vm_area_struct *vma)
 {
 	return vma_is_anonymous(vma) && !(vma->vm_flags & VM_MERGEABLE);
 }
