@@ -347,7 +347,7 @@ kunit()
 t_kunit_passed()
 {
 	kunit_dir mmu_notifier_read '1..1\n    1..3\n    ok 1 a\n        ok 1 parameter\n    ok 2 b # SKIP why\n    ok 3 c\nok 1 x\n'
-	kunit 0 '^1\.\.18$' '^ok [0-9]+ mmu_notifier_read\.b # SKIP why' || return
+	kunit 0 '^1\.\.20$' '^ok [0-9]+ mmu_notifier_read\.b # SKIP why' || return
 	! grep -E '^not|parameter' out
 }
 
@@ -413,7 +413,7 @@ all_of_it()
 		cd "$GM_TOP/.."
 		echo "$LAB/$SUITE $GM_LONG" >>ran
 		! grep -qsx "$SUITE" stop || exit 130
-		mkdir -p "$GM_BUILD/results/${LAB:-runner}"
+		mkdir -p "$GM_BUILD/results/${LAB:-$SUITE}"
 		grep -qsx "$SUITE" bad || { echo "2 passed, 0 failed, 1 skipped"; exit 0; }
 		echo "1 passed, 1 failed, 0 skipped"
 		exit 1
@@ -432,8 +432,8 @@ ran() { [ "$(paste -sd, ran)" = "$1" ] || { echo "ran: $(paste -sd, ran)"; retur
 
 t_all_of_it()
 {
-	all_of_it 0 '^a/s3 +2 +0 +1 ' '^compat +1 +0 +0 ' '^10 passed, 0 failed, 4 skipped$' || return
-	ran '/runner 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
+	all_of_it 0 '^a/s3 +2 +0 +1 ' '^compat +1 +0 +0 ' '^12 passed, 0 failed, 5 skipped$' || return
+	ran '/runner 1,/xgpu-device 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
 }
 
 t_all_goes_on_after_interruption()
@@ -441,11 +441,11 @@ t_all_goes_on_after_interruption()
 	echo s2 >stop
 	all_of_it 130 || return
 	rm stop
-	all_of_it 0 '^    a/s1: done before' '^10 passed, 0 failed, 4 skipped$' || return
+	all_of_it 0 '^    a/s1: done before' '^12 passed, 0 failed, 5 skipped$' || return
 	ran 'a/s2 1,a/s3 1' || return
 	# Finished: the next one begins at the beginning.
 	all_of_it 0 || return
-	ran '/runner 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
+	ran '/runner 1,/xgpu-device 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
 }
 
 t_all_begins_again_when_a_source_changed()
@@ -455,13 +455,13 @@ t_all_begins_again_when_a_source_changed()
 	rm stop
 	echo k2 >co/build/kernel/ours/inputs
 	all_of_it 0 || return
-	ran '/runner 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
+	ran '/runner 1,/xgpu-device 1,check,compat,a/s1 1,a/s2 1,a/s3 1'
 }
 
 t_all_fails_with_a_step()
 {
 	echo s1 >bad
-	all_of_it 1 '^a/s1 +1 +1 +0 ' '^9 passed, 1 failed, 3 skipped$' || return
+	all_of_it 1 '^a/s1 +1 +1 +0 ' '^11 passed, 1 failed, 4 skipped$' || return
 	echo compat >bad
 	all_of_it 1 '^compat +0 +1 +0 '
 }
