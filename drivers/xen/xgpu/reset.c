@@ -56,7 +56,7 @@ void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why)
 		goto unlock;
 	if (!xgpu_is_lost(xgpu))
 		dev_err(xgpu_dev(xgpu), "%s: resetting it\n", why);
-	/* Whoever has found too many of its accesses refused may have taken the bus away from it. */
+	/* Whoever has refused too many of its accesses may have taken the bus away from it. */
 	pci_set_master(xgpu->pdev);
 	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
 	xgpu_write(xgpu, XGPU_RESET, XGPU_RESET_DEVICE);

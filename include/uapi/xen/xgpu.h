@@ -137,8 +137,8 @@ struct xgpu_wait {
  * @done: out, PREFETCH: bytes in VMAs whose memory the GPU now has
  *
  * PREFETCH returns when the memory is there. Holes are passed over. A signal ends it: @done says
- * how far it came, EINTR that it had not begun. EINVAL for a range that makes no sense. It is never needed: the GPU
- * faults in what it wants.
+ * how far it came, EINTR that it had not begun. EINVAL for a range that makes no sense. It is
+ * never needed: the GPU faults in what it wants.
  *
  * ADVISE holds until the memory is unmapped. EOPNOTSUPP: XGPU_ADVICE_GPU, but memory
  * cannot be moved to this GPU.

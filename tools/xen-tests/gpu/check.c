@@ -45,7 +45,10 @@ TEST_F_TIMEOUT(check, gpu_is_as_specified, GM_TEST_S)
 {
 	EXPECT_NE(NULL, strstr(self->out, "584e:4750"));
 	EXPECT_NE(NULL, strstr(self->out, "  OK    bars             BAR 0 64 KiB below 4 GiB, BAR 2 "));
-	EXPECT_NE(NULL, strstr(self->out, "  OK    msi              MSI with 4 vectors"));
+	/* The device model of an HVM domain lets it have fewer than there are. */
+	EXPECT_NE(NULL, strstr(self->out, strstr(self->out, " HVM domain on Xen ") ?
+					  "  OK    msi              MSI with " :
+					  "  OK    msi              MSI with 4 vectors"));
 	if (!self->xen) {
 		EXPECT_NE(NULL, strstr(self->out, "  OK    reset            flr,"));
 		EXPECT_NE(NULL, strstr(self->out, "  OK    iommu-mode       strict"));
