@@ -327,7 +327,7 @@ void device_memory_destroy(struct device_memory *memory)
 	spin_unlock(&memory->lock);
 
 	/* A page may be locked, or somebody looks at it: that passes. */
-	while (device_memory_used(memory)) {
+	for (;;) {
 		memory_evict_round(memory, true);
 		if (!device_memory_used(memory))
 			break;

@@ -10,15 +10,6 @@
 
 #include "device_mirror_test.h"
 
-static int mt_test_init(struct kunit *test)
-{
-	int ret = ht_test_init(test);
-
-	if (!ret)
-		ht_unsubscribe(test->priv);
-	return ret;
-}
-
 /* Small pages, so that none is in the way of moving single ones */
 static void mt_map_small(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
 {

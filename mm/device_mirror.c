@@ -126,8 +126,8 @@ static void mirror_mark_dirty(const struct mirror_chunk *chunk, unsigned int hea
 }
 
 /* The device has let go of the run that begins at page @head. */
-void mirror_unmap_unit(struct device_mirror *mirror, struct mirror_chunk *chunk,
-		       unsigned int head)
+static void mirror_unmap_unit(struct device_mirror *mirror, struct mirror_chunk *chunk,
+			      unsigned int head)
 {
 	u8 unit = chunk->unit[head];
 	unsigned int nr = mirror_unit_pages(unit);

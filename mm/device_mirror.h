@@ -69,8 +69,6 @@ struct mirror_window *mirror_window_get(struct device_mirror *mirror, unsigned l
 void mirror_window_put(struct mirror_window *window);
 struct mirror_chunk *mirror_chunk_alloc(struct device_mirror *mirror);
 void mirror_chunk_free(struct device_mirror *mirror, struct mirror_chunk *chunk);
-void mirror_unmap_unit(struct device_mirror *mirror, struct mirror_chunk *chunk,
-		       unsigned int head);
 
 enum device_mirror_advice mirror_advice(struct device_mirror *mirror, unsigned long addr);
 void mirror_advice_unmapped(struct device_mirror *mirror, unsigned long start,

@@ -10,23 +10,8 @@
 
 #include "device_mirror_test.h"
 
-static int mt_test_init(struct kunit *test)
-{
-	int ret = ht_test_init(test);
-
-	/* The subscription of the HMM suites is not wanted here. */
-	if (!ret)
-		ht_unsubscribe(test->priv);
-	return ret;
-}
-
-/* The device, in test->priv's address space; ended by mt_done() */
+/* Without memory of its own, in test->priv's address space */
 #define MT_DEVICE(test) mt_device_new(test, 0)
-
-static void mt_done(struct mt_device *device)
-{
-	mt_device_free(device);
-}
 
 /*
  * -- what a fault brings
@@ -46,7 +31,7 @@ static void first_touch_of_a_huge_page_is_one_run(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, device->last.addr, ht_addr(ctx, 0));
 	KUNIT_EXPECT_EQ(test, mt_read(device, HT_PMD_PAGES - 1, &word), 0);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&device->mirror.count.faults), 1LL);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void fault_brings_pages_around(struct kunit *test)
@@ -63,7 +48,7 @@ static void fault_brings_pages_around(struct kunit *test)
 		got += mt_has(device, i);
 	KUNIT_EXPECT_EQ(test, got, 16UL);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 16) && mt_has(device, 31));
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void fault_brings_what_the_cpu_has_in_the_chunk(struct kunit *test)
@@ -80,7 +65,7 @@ static void fault_brings_what_the_cpu_has_in_the_chunk(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mt_has(device, 305));
 	mt_expect_read(device, 300, 5);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&device->mirror.count.faults), 1LL);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void device_and_cpu_see_what_the_other_writes(struct kunit *test)
@@ -95,7 +80,7 @@ static void device_and_cpu_see_what_the_other_writes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 33), 0x1234ULL);
 	ht_fill(ctx, 33, 1);
 	mt_expect_read(device, 33, 1);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* The zero page, of which a write makes a page of its own */
@@ -112,7 +97,7 @@ static void write_after_read_gets_a_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mt_write(device, 2, 5), 0);
 	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 2), 5ULL);
 	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 3), 0ULL);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* Read-only for the device because it was so for the CPU, which no invalidation has changed */
@@ -129,7 +114,7 @@ static void permission_to_write_is_added(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mt_write(device, 3, 77), 0);
 	KUNIT_EXPECT_TRUE(test, device->table[3].write);
 	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 3), 77ULL);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /*
@@ -151,7 +136,7 @@ static void what_the_device_writes_is_not_thrown_away(struct kunit *test)
 	ht_madvise(ctx, 0, 16, MADV_PAGEOUT);
 	for (i = 0; i < 8; i++)
 		KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, i), 1000ULL + i);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /*
@@ -178,7 +163,7 @@ static void write_to_a_part_of_a_run_splits_it(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, device->table[40].write);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 50) && !device->table[50].write);
 	mt_expect_read(device, 41, 23);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void what_a_device_cannot_have_is_an_error(struct kunit *test)
@@ -196,7 +181,7 @@ static void what_a_device_cannot_have_is_an_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mt_read(device, 32, &word), -EFAULT);
 	KUNIT_EXPECT_EQ(test, device_mirror_fault(&device->mirror, ULONG_MAX, 0), -EFAULT);
 	KUNIT_EXPECT_GT(test, atomic64_read(&device->mirror.count.faults_failed), 3LL);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* The neighbours of a page, in a VMA whose pages come from a file that has only one. */
@@ -218,7 +203,7 @@ static void neighbours_do_not_spoil_a_fault(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mt_read(device, 5, &word), 0);
 	KUNIT_EXPECT_EQ(test, mt_read(device, 6, &word), -EFAULT);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 5));
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void prepare_may_refuse(struct kunit *test)
@@ -231,7 +216,7 @@ static void prepare_may_refuse(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mt_read(device, 0, &word), -ENOSPC);
 	device->prepare_error = 0;
 	KUNIT_EXPECT_EQ(test, mt_read(device, 0, &word), 0);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /*
@@ -255,7 +240,7 @@ static void unmapping_a_part_leaves_the_rest(struct kunit *test)
 	mt_expect_read(device, 0, 10);
 	mt_expect_read(device, 15, 49);
 	KUNIT_EXPECT_EQ(test, device->runs, 0U);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void huge_page_goes_as_a_whole_and_comes_back(struct kunit *test)
@@ -273,7 +258,7 @@ static void huge_page_goes_as_a_whole_and_comes_back(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mt_read(device, 100, &word), -EFAULT);
 	mt_expect_read(device, 0, 100);
 	mt_expect_read(device, 101, HT_PMD_PAGES - 101);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* An invalidation of one page of a run takes all of it: from the table, and from the TLB. */
@@ -296,7 +281,7 @@ static void run_goes_as_a_whole(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, table, 0UL);
 	KUNIT_EXPECT_EQ(test, tlb, 0UL);
 	mt_expect_read(device, 0, HT_PMD_PAGES);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void invalidation_of_nothing_shoots_nothing_down(struct kunit *test)
@@ -312,7 +297,7 @@ static void invalidation_of_nothing_shoots_nothing_down(struct kunit *test)
 	ht_invalidate(ctx, 15, 10);
 	KUNIT_EXPECT_EQ(test, atomic_read(&device->started), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&device->finished), 1);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* The OOM reaper may take what the device does not have, and nothing else. */
@@ -340,7 +325,7 @@ static void reaper_is_refused_what_is_mapped(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ret, 0);
 	if (!ret)
 		mmu_notifier_invalidate_range_end(&range);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* Two devices: both are asked to let go before either is waited for. */
@@ -363,8 +348,8 @@ static void two_devices_are_shot_down_in_two_passes(struct kunit *test)
 			      "%s", log);
 	a->log = NULL;
 	b->log = NULL;
-	mt_done(b);
-	mt_done(a);
+	mt_device_free(b);
+	mt_device_free(a);
 }
 
 struct mt_thread {
@@ -420,7 +405,7 @@ static void second_invalidation_waits_too(struct kunit *test)
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&two.done, HT_LIMIT), 0UL);
 	device->hold = NULL;
 	mt_expect_read(device, 0, 16);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* Two at a time, of different pages: each lets go of its own, whichever comes first. */
@@ -449,7 +434,7 @@ static void invalidations_in_flight_are_apart(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, left, 0UL);
 	KUNIT_EXPECT_TRUE(test, device->tlb[16].valid && device->tlb[48].valid);
 	mt_expect_read(device, 0, 64);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static int mt_faulter(void *arg)
@@ -492,7 +477,7 @@ static void fault_waits_for_an_invalidation_of_its_window_only(struct kunit *tes
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&here.done, HT_LIMIT), 0UL);
 	KUNIT_EXPECT_EQ(test, here.ret, 0);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 3));
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* While page 2 is faulted in, page 1, which has been looked at already, goes. */
@@ -522,7 +507,7 @@ static void page_that_goes_during_a_fault_is_not_entered(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 1));
 	KUNIT_EXPECT_EQ_MSG(test, device->table[1].address, device->table[2].address,
 			    "the page that is gone is mapped");
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /*
@@ -542,7 +527,7 @@ static void prefetch_passes_over_holes(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, device->table[600].write);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&device->mirror.count.faults), 0LL);
 	KUNIT_EXPECT_EQ(test, mt_prefetch(device, 4, 0, 0), (long)-EINVAL);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /*
@@ -563,7 +548,7 @@ static void process_may_end_first(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&device->started), atomic_read(&device->finished));
 	KUNIT_EXPECT_EQ(test, mt_read(device, 0, &word), -ESRCH);
 	KUNIT_EXPECT_EQ(test, mt_prefetch(device, 0, 4, 0), 0L);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static void mirror_may_end_first(struct kunit *test)
@@ -582,7 +567,7 @@ static void mirror_may_end_first(struct kunit *test)
 	/* What the process does now concerns nobody. */
 	ht_invalidate(ctx, 0, 100);
 	mt_unmap(ctx, 0, 100);
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static bool mt_is_empty(struct device_mirror *mirror)
@@ -612,7 +597,7 @@ static void windows_go_with_what_was_in_them(struct kunit *test)
 		mt_unmap(ctx, 50, 50);
 		KUNIT_EXPECT_TRUE(test, mt_is_empty(&device->mirror));
 	}
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static int mt_unmapper(void *arg)
@@ -642,7 +627,7 @@ static void window_goes_when_the_device_is_slow(struct kunit *test)
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&unmap.done, HT_LIMIT), 0UL);
 	device->hold = NULL;
 	KUNIT_EXPECT_TRUE(test, mt_is_empty(&device->mirror));
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /* A fault is under way in a window in which nothing is left: the window stays, and works. */
@@ -673,7 +658,7 @@ static void window_in_use_stays(struct kunit *test)
 	mt_unmap(ctx, 0, 8);
 	KUNIT_EXPECT_FALSE(test, mt_has(device, 3));
 	KUNIT_EXPECT_TRUE(test, mt_is_empty(&device->mirror));
-	mt_done(device);
+	mt_device_free(device);
 }
 
 /*
@@ -751,7 +736,7 @@ static void storm_of_invalidations(struct kunit *test)
 	kunit_info(test, "%lu reads, %lld shootdowns, %lld retries", storm[0].reads,
 		   atomic64_read(&device->mirror.count.shootdowns),
 		   atomic64_read(&device->mirror.count.retries));
-	mt_done(device);
+	mt_device_free(device);
 }
 
 static struct kunit_case device_mirror_cases[] = {

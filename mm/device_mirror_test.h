@@ -79,6 +79,7 @@ struct mt_device {
 	struct completion *hold_prepare;
 };
 
+int mt_test_init(struct kunit *test);
 struct mt_device *mt_device_new(struct kunit *test, u64 memory);
 void mt_device_free(struct mt_device *device);
 void mt_mirror_end(struct mt_device *device);

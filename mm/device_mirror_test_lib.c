@@ -2,9 +2,7 @@
 /*
  * The device of the KUnit suites of device mirrors; see device_mirror_test.h.
  */
-#include <kunit/device.h>
 #include <linux/completion.h>
-#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/kthread.h>
 #include <linux/slab.h>
@@ -149,17 +147,15 @@ static const struct device_memory_ops mt_memory_ops = {
 	.copy = mt_copy,
 };
 
-/* On arm64 a device is coherent with the CPU's caches only if the firmware says so. */
-#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
-static void mt_set_coherent(struct device *dev)
+/* For the suites: as for those of HMM, whose subscription is not wanted here */
+int mt_test_init(struct kunit *test)
 {
-	dev->dma_coherent = true;
+	int ret = ht_test_init(test);
+
+	if (!ret)
+		ht_unsubscribe(test->priv);
+	return ret;
 }
-#else
-static void mt_set_coherent(struct device *dev)
-{
-}
-#endif
 
 /* A device with so many bytes of memory of its own, that mirrors the test's address space */
 struct mt_device *mt_device_new(struct kunit *test, u64 memory)
@@ -172,10 +168,7 @@ struct mt_device *mt_device_new(struct kunit *test, u64 memory)
 	device->ctx = test->priv;
 	spin_lock_init(&device->lock);
 	init_completion(&device->held);
-	device->dev = kunit_device_register(test, device->label);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, device->dev);
-	mt_set_coherent(device->dev);
-	KUNIT_ASSERT_EQ(test, dma_coerce_mask_and_coherent(device->dev, DMA_BIT_MASK(64)), 0);
+	device->dev = ht_dma_device(test, device->label, 64);
 
 	device->table = vzalloc(array_size(MT_PAGES, sizeof(*device->table)));
 	device->tlb = vzalloc(array_size(MT_PAGES, sizeof(*device->tlb)));

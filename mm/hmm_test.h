@@ -146,6 +146,11 @@ int ht_call_again(struct ht_ctx *ctx);
 void ht_snapshot(struct ht_ctx *ctx, unsigned long first, unsigned long nr);
 int ht_fault(struct ht_ctx *ctx, unsigned long first, unsigned long nr, unsigned long flags);
 
+/* -- a device that does DMA -- */
+
+void ht_set_coherent(struct device *dev, bool coherent);
+struct device *ht_dma_device(struct kunit *test, const char *name, unsigned int bits);
+
 /* -- expectations: entry @i of the last call -- */
 
 static inline unsigned long ht_order(unsigned int order)

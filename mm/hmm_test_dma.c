@@ -3,7 +3,6 @@
  * KUnit: DMA addresses for the pages of a range. The device is one in name only: what
  * counts is the address that the DMA layer gives, which without an IOMMU is the page's.
  */
-#include <kunit/device.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/hmm-dma.h>
@@ -20,40 +19,14 @@ struct ht_dma {
 	struct hmm_dma_map map;
 };
 
-/* On arm64 a device is coherent with the CPU's caches only if the firmware says so. */
-#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
-static void ht_set_coherent(struct device *dev, bool coherent)
-{
-	dev->dma_coherent = coherent;
-}
-#else
-static void ht_set_coherent(struct device *dev, bool coherent)
-{
-}
-#endif
-
-/* A coherent device that reaches addresses of so many bits */
-static struct device *ht_dma_device(struct kunit *test, unsigned int bits)
-{
-	struct device *dev = kunit_device_register(test, "hmm-dma");
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
-	ht_set_coherent(dev, true);
-	if (dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(bits))) {
-		KUNIT_ASSERT_LT(test, bits, 64);
-		kunit_skip(test, "no memory here that addresses of %u bits reach", bits);
-	}
-	return dev;
-}
-
-/* Such a device, and a map of pages [0, nr) */
+/* A device, and a map of pages [0, nr) */
 static struct ht_dma *ht_dma_new(struct kunit *test, unsigned int bits, size_t nr, size_t entry)
 {
 	struct ht_dma *dma = kunit_kzalloc(test, sizeof(*dma), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, dma);
 	dma->ctx = test->priv;
-	dma->dev = ht_dma_device(test, bits);
+	dma->dev = ht_dma_device(test, "hmm-dma", bits);
 	KUNIT_ASSERT_EQ(test, hmm_dma_map_alloc(dma->dev, &dma->map, nr, entry), 0);
 	return dma;
 }
@@ -267,7 +240,7 @@ static void page_out_of_reach_is_refused(struct kunit *test)
 
 static void sizes_that_make_no_sense(struct kunit *test)
 {
-	struct device *dev = ht_dma_device(test, 64);
+	struct device *dev = ht_dma_device(test, "hmm-dma", 64);
 	struct hmm_dma_map map;
 
 	KUNIT_EXPECT_EQ(test, hmm_dma_map_alloc(dev, &map, 0, PAGE_SIZE), -EINVAL);
@@ -282,7 +255,7 @@ static void sizes_that_make_no_sense(struct kunit *test)
 
 static void incoherent_device_is_refused(struct kunit *test)
 {
-	struct device *dev = ht_dma_device(test, 64);
+	struct device *dev = ht_dma_device(test, "hmm-dma", 64);
 	struct hmm_dma_map map;
 
 	ht_set_coherent(dev, false);
@@ -294,7 +267,7 @@ static void incoherent_device_is_refused(struct kunit *test)
 
 static void device_without_a_mask_is_refused(struct kunit *test)
 {
-	struct device *dev = ht_dma_device(test, 64);
+	struct device *dev = ht_dma_device(test, "hmm-dma", 64);
 	struct hmm_dma_map map;
 
 	dev->dma_mask = NULL;

@@ -2,7 +2,9 @@
 /*
  * What the KUnit suites of the HMM core share; see hmm_test.h.
  */
+#include <kunit/device.h>
 #include <linux/anon_inodes.h>
+#include <linux/dma-mapping.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -510,4 +512,34 @@ void ht_expect_inputs(struct ht_ctx *ctx, unsigned long i, unsigned long nr)
 
 	for (; i < end; i++)
 		ht_expect(ctx, i, ctx->asked[i]);
+}
+
+/*
+ * -- a device that does DMA
+ */
+
+/* On arm64 a device is coherent with the CPU's caches only if the firmware says so. */
+#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
+void ht_set_coherent(struct device *dev, bool coherent)
+{
+	dev->dma_coherent = coherent;
+}
+#else
+void ht_set_coherent(struct device *dev, bool coherent)
+{
+}
+#endif
+
+/* A coherent device that reaches addresses of so many bits; @name is no other's just now. */
+struct device *ht_dma_device(struct kunit *test, const char *name, unsigned int bits)
+{
+	struct device *dev = kunit_device_register(test, name);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	ht_set_coherent(dev, true);
+	if (dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(bits))) {
+		KUNIT_ASSERT_LT(test, bits, 64);
+		kunit_skip(test, "no memory here that addresses of %u bits reach", bits);
+	}
+	return dev;
 }

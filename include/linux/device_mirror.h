@@ -252,10 +252,33 @@ struct device_memory {
 	atomic64_t evicted;
 };
 
+#ifdef CONFIG_DEVICE_PRIVATE
 int device_memory_init(struct device_memory *memory, struct device *dev, u64 size,
 		       const struct device_memory_ops *ops, void *driver_data);
 void device_memory_destroy(struct device_memory *memory);
 u64 device_memory_used(struct device_memory *memory);
 int device_memory_evict_all(struct device_memory *memory);
+#else
+/* No memory of a process can be anywhere but in the system's. */
+static inline int device_memory_init(struct device_memory *memory, struct device *dev, u64 size,
+				     const struct device_memory_ops *ops, void *driver_data)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void device_memory_destroy(struct device_memory *memory)
+{
+}
+
+static inline u64 device_memory_used(struct device_memory *memory)
+{
+	return 0;
+}
+
+static inline int device_memory_evict_all(struct device_memory *memory)
+{
+	return 0;
+}
+#endif
 
 #endif /* LINUX_DEVICE_MIRROR_H */

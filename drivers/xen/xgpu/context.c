@@ -156,6 +156,17 @@ void xgpu_ctx_start(struct xgpu_ctx *ctx)
 	spin_unlock_irqrestore(&ctx->lock, flags);
 }
 
+/* The device does nothing more of what it has not completed: that ends with @status. */
+static void xgpu_end_fences_locked(struct xgpu_ctx *ctx, u32 status)
+{
+	xgpu_harvest_locked(ctx);
+	while (ctx->completed < ctx->submitted) {
+		struct xgpu_result *result = &ctx->results[++ctx->completed % XGPU_FENCES_KEPT];
+
+		*result = (struct xgpu_result){ .status = status };
+	}
+}
+
 /*
  * The context has been reset, alone or with the device: what it has not completed ends with
  * @status, and it begins anew.
@@ -165,12 +176,7 @@ void xgpu_ctx_lose(struct xgpu_ctx *ctx, u32 status)
 	unsigned long flags;
 
 	spin_lock_irqsave(&ctx->lock, flags);
-	xgpu_harvest_locked(ctx);
-	while (ctx->completed < ctx->submitted) {
-		struct xgpu_result *result = &ctx->results[++ctx->completed % XGPU_FENCES_KEPT];
-
-		*result = (struct xgpu_result){ .status = status };
-	}
+	xgpu_end_fences_locked(ctx, status);
 	xgpu_ctx_start_locked(ctx);
 	spin_unlock_irqrestore(&ctx->lock, flags);
 	wake_up_all(&ctx->wait);
@@ -293,7 +299,6 @@ static int xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, u
 		for (i = 0; i < nr; i++)
 			xgpu_push_work(&ctx->ring, &work[i]);
 		xgpu_ring_push_fence(&ctx->ring, *fence);
-		result->end = ctx->ring.tail;
 		dma_wmb();
 		xgpu_write(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RING_TAIL), ctx->ring.tail);
 	}
@@ -525,9 +530,7 @@ static void xgpu_ctx_end_fences(struct xgpu_ctx *ctx)
 	unsigned long flags;
 
 	spin_lock_irqsave(&ctx->lock, flags);
-	xgpu_harvest_locked(ctx);
-	while (ctx->completed < ctx->submitted)
-		ctx->results[++ctx->completed % XGPU_FENCES_KEPT].status = XGPU_FENCE_LOST;
+	xgpu_end_fences_locked(ctx, XGPU_FENCE_LOST);
 	ctx->gone = true;
 	spin_unlock_irqrestore(&ctx->lock, flags);
 	wake_up_all(&ctx->wait);

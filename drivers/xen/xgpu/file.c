@@ -49,17 +49,18 @@ static __poll_t xgpu_poll(struct file *file, poll_table *table)
 /*
  * A structure of the caller's, whose size is in its first field: longer or shorter than
  * ours, see the ABI rules. So far there is one version, and nothing is shorter. Returns 0
- * or an errno; *size is what the caller has.
+ * or an errno.
  */
-static int xgpu_get_args(void *args, size_t ours, unsigned long arg, u32 *size)
+static int xgpu_get_args(void *args, size_t ours, unsigned long arg)
 {
 	void __user *from = (void __user *)arg;
+	u32 size;
 
-	if (get_user(*size, (u32 __user *)from))
+	if (get_user(size, (u32 __user *)from))
 		return -EFAULT;
-	if (*size < ours || *size > PAGE_SIZE)
+	if (size < ours || size > PAGE_SIZE)
 		return -EINVAL;
-	return copy_struct_from_user(args, ours, from, *size);
+	return copy_struct_from_user(args, ours, from, size);
 }
 
 static int xgpu_put_args(const void *args, size_t ours, unsigned long arg)
@@ -112,10 +113,9 @@ static int xgpu_ioctl_submit(struct xgpu_ctx *ctx, struct file *file, unsigned l
 	struct xgpu_submit submit;
 	struct xgpu_work *work;
 	unsigned int i;
-	u32 size;
 	int ret;
 
-	ret = xgpu_get_args(&submit, sizeof(submit), arg, &size);
+	ret = xgpu_get_args(&submit, sizeof(submit), arg);
 	if (ret)
 		return ret;
 	if (!submit.nr || submit.nr > XGPU_SUBMIT_MAX)
@@ -136,10 +136,9 @@ static int xgpu_ioctl_submit(struct xgpu_ctx *ctx, struct file *file, unsigned l
 static int xgpu_ioctl_wait(struct xgpu_ctx *ctx, unsigned long arg)
 {
 	struct xgpu_wait wait;
-	u32 size;
 	int ret;
 
-	ret = xgpu_get_args(&wait, sizeof(wait), arg, &size);
+	ret = xgpu_get_args(&wait, sizeof(wait), arg);
 	if (ret)
 		return ret;
 	if (wait.reserved)
@@ -165,11 +164,10 @@ static int xgpu_ioctl_prefetch(struct xgpu_ctx *ctx, unsigned long arg)
 	struct xgpu_range range;
 	unsigned int flags = 0;
 	unsigned long end;
-	u32 size;
 	long done;
 	int ret;
 
-	ret = xgpu_get_args(&range, sizeof(range), arg, &size);
+	ret = xgpu_get_args(&range, sizeof(range), arg);
 	if (!ret && range.what & ~(XGPU_PREFETCH_WRITE | XGPU_PREFETCH_VRAM))
 		ret = -EINVAL;
 	if (!ret)
@@ -199,10 +197,9 @@ static int xgpu_ioctl_advise(struct xgpu_ctx *ctx, unsigned long arg)
 {
 	struct xgpu_range range;
 	unsigned long end;
-	u32 size;
 	int ret;
 
-	ret = xgpu_get_args(&range, sizeof(range), arg, &size);
+	ret = xgpu_get_args(&range, sizeof(range), arg);
 	if (!ret)
 		ret = xgpu_range_end(&range, &end);
 	if (ret)
@@ -223,16 +220,15 @@ static int xgpu_ioctl_query(struct xgpu_ctx *ctx, unsigned long arg)
 	struct xgpu *xgpu = ctx->xgpu;
 	struct device_mirror_stats stats;
 	struct xgpu_query query;
-	u32 size;
 	int ret;
 
-	ret = xgpu_get_args(&query, sizeof(query), arg, &size);
+	ret = xgpu_get_args(&query, sizeof(query), arg);
 	if (ret)
 		return ret;
 	xgpu_ctx_harvest(ctx);
 	device_mirror_get_stats(&ctx->mirror, &stats);
 	query = (struct xgpu_query){
-		.size = size,
+		.size = query.size,
 		.context = ctx->id,
 		.vram_size = xgpu->has_memory ? xgpu->memory.size : 0,
 		.vram_used = xgpu->has_memory ? device_memory_used(&xgpu->memory) : 0,

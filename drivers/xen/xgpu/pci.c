@@ -112,21 +112,17 @@ static void xgpu_memory_init(struct xgpu *xgpu)
 
 	if (!IS_ENABLED(CONFIG_DEVICE_PRIVATE) || !xgpu_use_vram || !xgpu->vram_size)
 		return;
-#ifdef CONFIG_DEVICE_PRIVATE
 	ret = device_memory_init(&xgpu->memory, xgpu_dev(xgpu), xgpu->vram_size, &xgpu_memory_ops,
 				 xgpu);
 	xgpu->has_memory = !ret;
 	if (ret)
 		dev_warn(xgpu_dev(xgpu), "memory cannot be moved to video memory: error %d\n", ret);
-#endif
 }
 
 static void xgpu_memory_destroy(struct xgpu *xgpu)
 {
-#ifdef CONFIG_DEVICE_PRIVATE
 	if (xgpu->has_memory)
 		device_memory_destroy(&xgpu->memory);
-#endif
 	xgpu->has_memory = false;
 }
 
@@ -279,11 +275,9 @@ static void xgpu_reset_prepare(struct pci_dev *pdev)
 {
 	struct xgpu *xgpu = pci_get_drvdata(pdev);
 
-#ifdef CONFIG_DEVICE_PRIVATE
 	if (xgpu->has_memory && device_memory_evict_all(&xgpu->memory))
 		dev_err(&pdev->dev, "reset with %llu KiB of processes in video memory: lost\n",
 			device_memory_used(&xgpu->memory) >> 10);
-#endif
 	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
 }
 

@@ -125,7 +125,6 @@ struct xgpu_result {
 	u32 status;
 	u32 work;
 	u32 first; /* index of its first command in the ring */
-	u32 end; /* ... and after the last */
 	u64 result;
 	u64 fault;
 };

@@ -44,30 +44,16 @@ static inline void regs_unmap(volatile uint32_t *regs)
 	munmap((void *)regs, XGPU_REGS_SIZE);
 }
 
-static inline uint64_t regs_read64(volatile uint32_t *regs, unsigned int reg)
-{
-	uint64_t low = regs[reg / 4];
-
-	return low | (uint64_t)regs[reg / 4 + 1] << 32;
-}
-
-/* A parameter of the module */
+/* Sets a parameter of the module; what it was, or -1 */
 static inline long regs_param(const char *name, long value)
 {
-	char path[128];
-	long before = -1;
-	FILE *f;
+	char path[128], before[32], text[32];
 
 	snprintf(path, sizeof(path), "/sys/module/xgpu/parameters/%s", name);
-	f = fopen(path, "r+");
-	if (!f)
+	snprintf(text, sizeof(text), "%ld", value);
+	if (gm_read_file(path, before, sizeof(before)) <= 0 || gm_write_file(path, text))
 		return -1;
-	if (fscanf(f, "%ld", &before) == 1) {
-		rewind(f);
-		fprintf(f, "%ld", value);
-	}
-	fclose(f);
-	return before;
+	return strtol(before, NULL, 10);
 }
 
 #endif /* GPU_REGS_H */

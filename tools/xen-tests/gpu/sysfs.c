@@ -28,19 +28,22 @@ static int open_file(const char *dev, const char *name, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-/* The text of a device's file; false: there is none */
+/* The text of a device's file, all of its lines; false: there is none */
+static bool text_of(const char *dev, const char *name, char *buf, size_t size)
+{
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/%s", dev, name);
+	return gm_read_file(path, buf, size) >= 0;
+}
+
+/* The same of a file with one line */
 static bool attribute(const char *dev, const char *name, char *buf, size_t size)
 {
-	int fd = open_file(dev, name, O_RDONLY);
-	ssize_t n;
+	bool there = text_of(dev, name, buf, size);
 
-	if (fd < 0)
-		return false;
-	n = read(fd, buf, size - 1);
-	close(fd);
-	buf[n > 0 ? n : 0] = 0;
 	buf[strcspn(buf, "\n")] = 0;
-	return n >= 0;
+	return there;
 }
 
 static unsigned long number(const char *dev, const char *name)
@@ -54,14 +57,9 @@ static unsigned long number(const char *dev, const char *name)
 static bool bar_at(const char *dev, unsigned int bar, uint64_t *first, uint64_t *last)
 {
 	char buf[4096], *line = buf;
-	int fd = open_file(dev, "resource", O_RDONLY);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
 
-	if (fd >= 0)
-		close(fd);
-	if (n < 0)
+	if (!text_of(dev, "resource", buf, sizeof(buf)))
 		return false;
-	buf[n] = 0;
 	while (bar-- && line) {
 		line = strchr(line, '\n');
 		line += !!line;
