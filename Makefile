@@ -11,8 +11,16 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# ours: with the overlay; stock: the packaged kernel as it is; debug: ours, checked by itself
+# ours: with the overlay; stock: the packaged kernel as it is
 KERNEL ?= ours
+# fast: ours as it is; the others check themselves (configs/kernel/flavors)
+FLAVOR ?= fast
+ifneq ($(FLAVOR),fast)
+ifeq ($(KERNEL),stock)
+$(error FLAVOR=$(FLAVOR) is a flavour of our kernel: leave KERNEL=stock out)
+endif
+override KERNEL := $(FLAVOR)
+endif
 # the machine: a name from configs/lab (test: all of them, unless named)
 LAB    ?=
 # test: these suites, this test (default: all)
@@ -45,7 +53,7 @@ labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 run: machine $(call gpu_of,$(or $(LAB),gpu-dom0)) ## the main job: a guest's memory granted, mapped in dom0, mirrored by a GPU, revoked  [LAB=]
 	@$(lab)/boot.sh run $(or $(LAB),gpu-dom0)
 
-test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL=]
+test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL= FLAVOR=]
 	@$(lab)/test.sh
 
 test-all: machine gpu-device selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
@@ -53,18 +61,18 @@ test-all: machine gpu-device selftests ## also the long ones, and arm64; hours; 
 
 ##@ Working on it
 .PHONY: shell kernel modules overlay programs check compat
-shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [LAB= KERNEL=]
+shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [LAB= KERNEL= FLAVOR=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
 # Two kernels, each with all that boots; what differs between them is ours.
 .PHONY: bench
 bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST=]
 	@$(lab)/setup.sh bench
-	@$(MAKE) --no-print-directory KERNEL=stock machine
-	@$(MAKE) --no-print-directory KERNEL=ours machine
+	@$(MAKE) --no-print-directory KERNEL=stock FLAVOR=fast machine
+	@$(MAKE) --no-print-directory KERNEL=ours FLAVOR=fast machine
 	@$(lab)/bench.sh
 
-kernel: source ## build the kernel of the lab  [KERNEL=ours|stock|debug]
+kernel: source ## build the kernel of the lab  [KERNEL= FLAVOR=]
 	@$(lab)/kernel.sh
 
 modules: testmodules ## the same, and list the modules that were built
@@ -148,7 +156,8 @@ help: ## this list
 		 /^[a-z][a-z-]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'Variables'
 	@printf '  %-11s %s\n' \
-		KERNEL 'ours (default); stock: the packaged kernel without the overlay; debug: ours with lockdep, kmemleak and more' \
+		KERNEL 'ours (default); stock: the packaged kernel without the overlay' \
+		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): the kernel checks itself (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, xgpu-device, grants, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \

@@ -22,12 +22,13 @@ GM_BUILD=$GM_TOP/build
 GM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/grantmirror
 GM_KERNEL=${KERNEL:-ours}
 # What a kernel is made of, ours or stock, says which tree it is built in; its flavour,
-# where in there: 'debug' is made of what 'ours' is.
+# where in there. A flavour is always ours, with what configs/kernel/flavors says.
 case $GM_KERNEL in
-debug)	GM_SOURCE=ours
-	GM_FLAVOR=debug ;;
-*)	GM_SOURCE=$GM_KERNEL
+ours | stock)
+	GM_SOURCE=$GM_KERNEL
 	GM_FLAVOR=fast ;;
+*)	GM_SOURCE=ours
+	GM_FLAVOR=$GM_KERNEL ;;
 esac
 # The processor of the lab's machine, x86 or arm64: the lab decides (LAB_ARCH in its
 # file of configs/lab, read by the Makefile). What is made for another one than x86 has

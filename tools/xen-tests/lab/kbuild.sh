@@ -22,6 +22,15 @@ kbuild_in()
 	kmake=(make -C "$tree" O="$obj" -j"$(($(nproc) + 1))" CC="ccache ${GM_CROSS}gcc" HOSTCC="ccache gcc")
 }
 
+# not_as_asked LOG: what merge_config.sh has found to differ, but symbols that are to be off and
+# that this configuration does not even offer
+not_as_asked()
+{
+	awk '/not in final \.config/ { what = $0 }
+	     /^Requested value: / { asked = $0 }
+	     /^Actual value: / && !(asked ~ /is not set$/ && NF == 2) { print what; print asked; print }' "$1"
+}
+
 # configure FRAGMENT...: allnoconfig with these. A symbol that does not end up as we
 # asked (a renamed symbol, a missing dependency) is an error, not a silence.
 configure()
@@ -38,8 +47,8 @@ configure()
 		tail -n 20 "$obj/merge.log" >&2
 		die "kernel configuration failed (log: $obj/merge.log)"
 	}
-	if grep -q 'not in final .config' "$obj/merge.log"; then
-		grep -A 2 'not in final .config' "$obj/merge.log" >&2
+	if [ -n "$(not_as_asked "$obj/merge.log")" ]; then
+		not_as_asked "$obj/merge.log" >&2
 		rm -f "$obj/.config"
 		die "configs/kernel asks for what this kernel's Kconfig does not give (see above)"
 	fi

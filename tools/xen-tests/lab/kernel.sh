@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# kernel.sh: build the kernel ($KERNEL: ours, stock or debug) and put what boots into
+# kernel.sh: build the kernel ($KERNEL: ours, stock or a flavour of ours) and put what boots into
 # build/kernel/$KERNEL: vmlinux (uncompressed, as Xen and libxl take it: a stripped ELF
 # file; for arm64 the Image) and modules/.
 
@@ -17,11 +17,16 @@ image=vmlinux
 packed=bzImage
 [ "$GM_ARCH" != arm64 ] || { image=Image; packed=''; }
 
+# flavor NAME: the fragments that make it, from the list of flavours; nothing if there is none
+flavor() { awk -v name="$1" '$1 == name { $1 = ""; print }' "$GM_TOP/configs/kernel/flavors"; }
+
 case $GM_KERNEL in
 ours)	names+=(ours) ;;
-debug)	names+=(ours debug) ;;
 stock)	;;
-*)	die "KERNEL=$GM_KERNEL: there are 'ours', 'stock' and 'debug'" ;;
+*)	read -ra more <<<"$(flavor "$GM_KERNEL")"
+	[ ${#more[@]} != 0 ] ||
+		die "there is no kernel '$GM_KERNEL': KERNEL=ours or stock, FLAVOR=fast or one of those in configs/kernel/flavors"
+	names+=(ours "${more[@]}") ;;
 esac
 overlay=()
 [ "$GM_SOURCE" != ours ] || overlay=("$GM_TOP"/{include,mm,drivers,arch})

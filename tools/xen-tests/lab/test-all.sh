@@ -19,20 +19,27 @@ export GM_LONG=1
 
 steps=(runner xgpu-device check)
 [ "$GM_KERNEL" != ours ] || steps+=(compat)
-# Once more on the kernel that watches itself: debug/LAB/SUITE
-debug_steps=()
+# Once more on kernels that check themselves: FLAVOR/LAB/SUITE, by flavour, as each has to be built
+flavor_steps=()
 for conf in "$GM_TOP"/configs/lab/*.conf; do
-	LAB_SUITES='' LAB_SUITES_LONG='' LAB_SUITES_DEBUG=''
+	LAB_SUITES='' LAB_SUITES_LONG='' LAB_FLAVORS=''
 	# shellcheck source=/dev/null
 	. "$conf"
-	for suite in $LAB_SUITES_DEBUG; do
-		debug_steps+=("debug/$(basename "$conf" .conf)/$suite")
+	for flavor in $LAB_FLAVORS; do
+		for suite in $LAB_SUITES; do
+			# Figures of a kernel that checks itself say nothing.
+			[ "${suite#bench}" != "$suite" ] ||
+				flavor_steps+=("$flavor/$(basename "$conf" .conf)/$suite")
+		done
 	done
 	for suite in $LAB_SUITES $LAB_SUITES_LONG; do
 		steps+=("$(basename "$conf" .conf)/$suite")
 	done
 done
-[ "$GM_KERNEL" != ours ] || steps+=(${debug_steps[@]+"${debug_steps[@]}"})
+if [ "$GM_KERNEL" = ours ] && [ ${#flavor_steps[@]} != 0 ]; then
+	mapfile -t flavor_steps < <(printf '%s\n' "${flavor_steps[@]}" | LC_ALL=C sort -s -t / -k 1,1)
+	steps+=("${flavor_steps[@]}")
+fi
 
 inputs="$(cat "$GM_BUILD/kernel/$GM_KERNEL/inputs") ${ICOUNT:-} $(sum_of "$GM_TOP"/{tools,configs,Makefile})"
 if [ "$(cat "$state/inputs" 2>/dev/null)" != "$inputs" ]; then
@@ -71,7 +78,7 @@ run_step()
 	local step=$1 dir=$2 rc=0 suite=${1##*/} lab=${1%/*} kernel=$GM_KERNEL
 
 	case $lab in
-	debug/*) kernel=debug lab=${lab#debug/} ;;
+	*/*) kernel=${lab%%/*} lab=${lab#*/} ;;
 	esac
 	case $step in
 	check | compat)

@@ -91,7 +91,7 @@ leftovers()
 	echo "@@ end $1/leftovers 0"
 }
 
-# A kernel that watches itself (KERNEL=debug) is asked what it has found; what it has to say
+# A kernel that watches itself (FLAVOR=debug-xen) is asked what it has found; what it has to say
 # besides, it has said on the console.
 # kernel_state SUITE
 kernel_state()
