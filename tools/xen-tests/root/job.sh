@@ -13,6 +13,8 @@ export GM_TEST GM_SCALE GM_LAB GM_KERNEL GM_LONG GM_MN_SECONDS
 GUEST_UP=180
 GUEST_DOWN=120
 DRIVER_TOTAL=3000
+# A test program is ended by its harness before that (gm_test.h), the lab after it (boot.sh).
+DRIVER_SILENT=150
 
 # wait_for SECONDS COMMAND...: until the command succeeds
 wait_for()
@@ -116,6 +118,35 @@ kernel_state()
 	echo "@@ end $1/kernel 0"
 }
 
+# A driver domain that says nothing any more hangs, and the lab is about to be ended: whoever
+# looks for the reason finds on the console what its processors and its tasks were doing.
+# explain_silence LOG DOMID
+explain_silence()
+{
+	size='' silent=0
+	while sleep 5; do
+		if [ "$(stat -c %s "$1")" != "$size" ]; then
+			size=$(stat -c %s "$1") silent=0
+			continue
+		fi
+		silent=$((silent + 5))
+		[ $silent = $DRIVER_SILENT ] || continue
+		{
+			echo "domain $2 has been silent for $silent s"
+			xl list
+			for _ in 1 2 3; do
+				xenctx -a "$2"
+			done
+			# All that its kernel says, then processors, tasks that wait, tasks.
+			for key in 9 l w t; do
+				xl sysrq "$2" $key
+				sleep 2
+			done
+			tail -c +"$size" "$1"
+		} >&2
+	done
+}
+
 # The suite runs in a driver domain: its console, which xenconsoled writes to a
 # file, carries the results; gm-oracle answers what only dom0 can know.
 # run_in_driver_domain SUITE GRANTER-DOMID RAMDISK WORDS [SETTING...]
@@ -139,11 +170,13 @@ run_in_driver_domain()
 		     p { print; fflush() }
 		     /^@@ end/ { p = 0 }' &
 	relay=$!
+	explain_silence "$log" "$driver" &
+	witness=$!
 	wait_for $DRIVER_TOTAL driver_done $log "$driver" ||
 		setup_failed "$suite" "the driver domain does not end the suite"
 	sleep 1
 	stop_guest driver
-	kill $oracle $relay 2>/dev/null
+	kill $oracle $relay $witness 2>/dev/null
 }
 
 # The kernel's own selftests are in dom0's root; a driver domain gets them from there,
