@@ -74,13 +74,16 @@ static void *map_refs(int gntdev, int domid, uint32_t *refs, unsigned int count)
 	return gm_gntdev_map(gntdev, &grant, PROT_READ | PROT_WRITE, NULL);
 }
 
-/* How many of @refs are granted (PV), or how many grants there are in all. */
+/*
+ * How many grants there are in all; in dom0, whose own table nobody there can read, how many
+ * of @refs are granted.
+ */
 static int granted(int self, uint32_t *refs)
 {
 	int gntdev, n = 0;
 	void *addr;
 
-	if (!gm_self_is_pv())
+	if (self)
 		return gm_grants_granted(self);
 	gntdev = gm_gntdev_open();
 	for (unsigned int i = 0; i < PAGES; i++) {

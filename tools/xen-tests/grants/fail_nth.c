@@ -360,18 +360,18 @@ static int chain_dmabuf_export(struct scene *s)
 }
 
 /*
- * Who the memory of an import is granted to: in a PV domain itself, as nobody but Xen can look
- * into dom0's grant table.
+ * Who the memory of an import is granted to: by dom0 to itself, as nobody but Xen can look into
+ * its grant table.
  */
 static uint32_t grantee(struct scene *s)
 {
-	return gm_self_is_pv() ? (uint32_t)gm_self_domid() : s->grant->domid;
+	return gm_self_domid() ? s->grant->domid : 0;
 }
 
 /* No grant of a test here has a higher number. */
 #define MAX_REF		4096U
 
-/* How many grants there are of this domain. In PV: to itself, as a copy of a byte shows. */
+/* How many grants there are of this domain. In dom0: to itself, as a copy of a byte shows. */
 static int granted(void)
 {
 	static struct ioctl_gntdev_grant_copy_segment segs[MAX_REF];
@@ -379,7 +379,7 @@ static int granted(void)
 	struct ioctl_gntdev_grant_copy copy = { .count = MAX_REF, .segments = segs };
 	int fd, n = 0;
 
-	if (!gm_self_is_pv())
+	if (gm_self_domid())
 		return gm_grants_granted(gm_self_domid());
 	fd = gm_gntdev_open();
 	if (fd < 0)
