@@ -74,32 +74,6 @@ static void *map_refs(int gntdev, int domid, uint32_t *refs, unsigned int count)
 	return gm_gntdev_map(gntdev, &grant, PROT_READ | PROT_WRITE, NULL);
 }
 
-/*
- * How many grants there are in all; in dom0, whose own table nobody there can read, how many
- * of @refs are granted.
- */
-static int granted(int self, uint32_t *refs)
-{
-	int gntdev, n = 0;
-	void *addr;
-
-	if (self)
-		return gm_grants_granted(self);
-	gntdev = gm_gntdev_open();
-	for (unsigned int i = 0; i < PAGES; i++) {
-		/* No grant has this number. */
-		if (!refs[i])
-			continue;
-		addr = map_refs(gntdev, self, &refs[i], 1);
-		if (addr == MAP_FAILED)
-			continue;
-		munmap(addr, GM_PAGE_SIZE);
-		n++;
-	}
-	close(gntdev);
-	return n;
-}
-
 FIXTURE_SETUP(import)
 {
 	self->self = gm_self_domid();
@@ -107,7 +81,7 @@ FIXTURE_SETUP(import)
 	self->gntdev = gm_gntdev_open();
 	ASSERT_LE(0, self->gntdev);
 	source_setup(_metadata, &self->src);
-	self->granted = granted(self->self, self->refs);
+	self->granted = gm_grants_given();
 	ASSERT_LE(0, self->granted);
 }
 
@@ -115,15 +89,15 @@ FIXTURE_TEARDOWN(import)
 {
 	close(self->gntdev);
 	source_teardown(&self->src);
-	EXPECT_TRUE(gm_wait(granted(self->self, self->refs) == self->granted, LATER_MS))
-		TH_LOG("grants left: %d", granted(self->self, self->refs) - self->granted);
+	EXPECT_TRUE(gm_wait(gm_grants_given() == self->granted, LATER_MS))
+		TH_LOG("grants left: %d", gm_grants_given() - self->granted);
 }
 
 #define EXPECT_GRANTED(n)							\
-	EXPECT_TRUE(gm_wait(granted(self->self, self->refs) == self->granted + (int)(n), \
+	EXPECT_TRUE(gm_wait(gm_grants_given() == self->granted + (int)(n), \
 			    AT_ONCE_MS))					\
 		TH_LOG("granted: %d, not %d",					\
-		       granted(self->self, self->refs) - self->granted, (int)(n))
+		       gm_grants_given() - self->granted, (int)(n))
 
 #define ASSERT_IMPORTED()							\
 	ASSERT_EQ(0, dmabuf_import(self->gntdev, self->src.fd, PAGES, self->self, self->refs))
@@ -201,7 +175,7 @@ TEST_F_TIMEOUT(import, g15_other_side_does_not_let_go, GM_TEST_S)
 	munmap(fresh, FRESH);
 	EXPECT_EQ(0, munmap(addr, 4 * GM_PAGE_SIZE));
 	close(other);
-	EXPECT_TRUE(gm_wait(granted(self->self, self->refs) == self->granted, LATER_MS));
+	EXPECT_TRUE(gm_wait(gm_grants_given() == self->granted, LATER_MS));
 }
 
 TEST_F_TIMEOUT(import, g15_what_is_refused, GM_TEST_S)

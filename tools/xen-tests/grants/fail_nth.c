@@ -368,37 +368,6 @@ static uint32_t grantee(struct scene *s)
 	return gm_self_domid() ? s->grant->domid : 0;
 }
 
-/* No grant of a test here has a higher number. */
-#define MAX_REF		4096U
-
-/* How many grants there are of this domain. In dom0: to itself, as a copy of a byte shows. */
-static int granted(void)
-{
-	static struct ioctl_gntdev_grant_copy_segment segs[MAX_REF];
-	static uint8_t bytes[MAX_REF];
-	struct ioctl_gntdev_grant_copy copy = { .count = MAX_REF, .segments = segs };
-	int fd, n = 0;
-
-	if (gm_self_domid())
-		return gm_grants_granted(gm_self_domid());
-	fd = gm_gntdev_open();
-	if (fd < 0)
-		return -errno;
-	for (unsigned int i = 0; i < MAX_REF; i++) {
-		segs[i] = (struct ioctl_gntdev_grant_copy_segment){
-			.len = 1, .flags = GNTCOPY_source_gref, .dest.virt = &bytes[i],
-		};
-		segs[i].source.foreign.ref = i;
-		segs[i].source.foreign.domid = gm_self_domid();
-	}
-	if (ioctl(fd, IOCTL_GNTDEV_GRANT_COPY, &copy))
-		n = -errno;
-	for (unsigned int i = 0; i < MAX_REF && n >= 0; i++)
-		n += segs[i].status == GNTST_okay;
-	close(fd);
-	return n;
-}
-
 /* A dma-buf of this process's memory. What is not this driver's does not fail. */
 static int udmabuf_of(struct scene *s)
 {
@@ -597,7 +566,7 @@ static void sweep_begin(FIXTURE_DATA(fail_nth) *self)
 	self->base = gntdev_now();
 	self->maptrack = gm_maptrack_frames(gm_self_domid());
 	self->slab = gm_slab_kb();
-	self->granted = granted();
+	self->granted = gm_grants_given();
 	if (self->granted < 0)
 		broken();
 	lseek(self->kmsg, 0, SEEK_END);
@@ -619,8 +588,8 @@ static void expect_nothing_left(struct __test_metadata *_metadata,
 				FIXTURE_DATA(fail_nth) *self, chain_fn chain, int n)
 {
 	EXPECT_IN_USE_SOON(&self->gr, 0, LATER_MS);
-	EXPECT_TRUE(gm_wait(granted() == self->granted, LATER_MS))
-		TH_LOG("granted: %d, not %d", granted(), self->granted);
+	EXPECT_TRUE(gm_wait(gm_grants_given() == self->granted, LATER_MS))
+		TH_LOG("granted: %d, not %d", gm_grants_given(), self->granted);
 	EXPECT_NOW(&self->base);
 	EXPECT_NO_COMPLAINT();
 	EXPECT_EQ(0, chain(&self->scene));

@@ -116,6 +116,7 @@ bool gm_self_is_pv(void);
 int gm_gnttab_read(uint32_t domid, struct gm_gnttab *gt);
 int gm_grants_in_use(uint32_t domid);
 int gm_grants_granted(uint32_t domid);
+int gm_grants_given(void);
 int gm_gnttab_frames(uint32_t domid);
 int gm_maptrack_frames(uint32_t domid);
 int gm_active_entries(uint32_t domid);
