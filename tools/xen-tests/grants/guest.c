@@ -78,11 +78,15 @@ TEST_F_TIMEOUT(guest, grants_and_ends_access_in_a_loop, GM_TEST_S)
 			ASSERT_NE(NULL, stale.refs);
 			memcpy(stale.refs, now.refs, PAGES * sizeof(*stale.refs));
 		}
-		/* The guest's end of access runs meanwhile. */
-		ASSERT_EQ(0, gm_guest_start(self->gr.g, "revoke %d", now.id));
 		for (int i = 0; i < 20; i++) {
 			void *addr = gm_gntdev_map(self->fd, &stale, PROT_READ, NULL);
 
+			/*
+			 * The guest's end of access runs meanwhile. Not from the first map on: one
+			 * that is certain of its grants has to work.
+			 */
+			if (!i)
+				ASSERT_EQ(0, gm_guest_start(self->gr.g, "revoke %d", now.id));
 			if (addr == MAP_FAILED) {
 				ASSERT_EQ(EINVAL, errno) TH_LOG("%s", strerror(errno));
 				refused++;
