@@ -235,8 +235,9 @@ int main(int argc, char **argv)
 		printf("the backend has gone\n");
 	}
 
-	xs_rm(f.xs, XBT_NULL, STORE_NODE);
+	/* This is what the backend is told of. */
 	xengntshr_unshare(f.xgs, f.shared, 1);
+	xs_rm(f.xs, XBT_NULL, STORE_NODE);
 	xengntshr_close(f.xgs);
 	xenevtchn_close(f.xce);
 	xs_close(f.xs);

@@ -40,8 +40,8 @@ spin               | /usr/bin/spin                           | searches the mode
 # Only `make docs` needs these, and the check that it still works.
 GM_DOCS_PACKAGES='
 python3-sphinx     | /usr/bin/sphinx-build                   | makes the documentation a site
-python3-myst-parser | /usr/share/doc/python3-myst-parser/copyright | ... of pages in Markdown
-furo               | /usr/share/doc/furo/copyright           | ... that looks well, also in the dark
+python3-myst-parser | /usr/lib/python3/dist-packages/myst_parser/__init__.py | ... of pages in Markdown
+furo               | /usr/lib/python3/dist-packages/furo/__init__.py | ... that looks well, also in the dark
 graphviz           | /usr/bin/dot                            | drawings in the documentation
 perl               | /usr/bin/perl                           | kernel-doc: the API reference
 gnuplot-nox        | /usr/bin/gnuplot                        | the plots of Documentation/bench.md
