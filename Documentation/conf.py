@@ -67,4 +67,4 @@ html_theme_options = {
     "dark_css_variables": dark_variables(),
 }
 pygments_style = "friendly"
-pygments_dark_style = "monokai"
+pygments_dark_style = "one-dark"
