@@ -60,7 +60,7 @@ test-all: machine gpu-device selftests ## also the long ones, and arm64; hours; 
 	@$(lab)/test-all.sh
 
 ##@ Working on it
-.PHONY: shell kernel modules overlay programs check compat
+.PHONY: shell kernel modules overlay programs check docs compat
 shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [LAB= KERNEL= FLAVOR=]
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
@@ -100,9 +100,14 @@ gpu-passthrough-check: ## build what tells whether this computer could give a GP
 		$(CURDIR)/build/host/bin/gpu-passthrough-check
 	@echo build/host/bin/gpu-passthrough-check
 
-check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model
+check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model, documentation
 	@$(lab)/setup.sh check
 	@$(lab)/check.sh
+
+docs: source ## the documentation as a site, build/docs/html/index.html
+	@$(lab)/setup.sh docs
+	@$(lab)/docs.sh
+	@echo build/docs/html/index.html
 
 compat: source ## build all users of the notifier and HMM APIs with our headers  [KERNEL=]
 	@$(lab)/compat.sh

@@ -499,6 +499,15 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 }
 EXPORT_SYMBOL_GPL(mmu_interval_notifier_remove);
 
+/**
+ * __mmu_interval_trace_retry - mmu_interval_read_retry() has said yes: trace it
+ * @interval_sub: the subscription
+ * @seq: the number that the read began with
+ *
+ * A header cannot have a trace event in line. Not to be called but by that function.
+ *
+ * Context: as mmu_interval_read_retry()
+ */
 void __mmu_interval_trace_retry(struct mmu_interval_notifier *interval_sub,
 				unsigned long seq)
 {

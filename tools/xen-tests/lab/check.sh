@@ -28,7 +28,7 @@ matching() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
 mapfile -t kernel_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/modules)/.*\.[ch]$')
 mapfile -t kernel_objects < <(matching '^(mm|drivers|arch)/.*\.c$' | sed 's/\.c$/.o/')
 # Not the suites nor the trace events: clang-format does not understand their macros.
-mapfile -t format_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/(lab|lib|agent|demo|gpu-passthrough-check|modules))/.*\.[ch]$|^tools/xen-tests/xgpu-device/[^/]*\.[ch]$' |
+mapfile -t format_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/(lab|lib|agent|demo|examples|gpu-passthrough-check|modules))/.*\.[ch]$|^tools/xen-tests/xgpu-device/[^/]*\.[ch]$' |
 	grep -v '^include/trace/')
 mapfile -t scripts < <(for f in "${files[@]}"; do
 	if head -n 1 "$f" | grep -qE '^#!.*(sh|bash)( |$)'; then echo "$f"; fi
@@ -41,7 +41,7 @@ c_spdx()
 
 	for f in "${files[@]}"; do
 		case $f in
-		COPYING|.gitignore|*.md|*.config|*.conf|*.cfg|*.txt|*.append) continue ;;
+		COPYING|.gitignore|*.md|*.config|*.conf|*.cfg|*.txt|*.append|*.svg) continue ;;
 		esac
 		head -n 3 "$f" | grep -qE 'SPDX-License-Identifier: [(]*GPL-2.0' && continue
 		echo "$f: no SPDX licence line"
@@ -176,6 +176,12 @@ c_abi()
 	diff -u "$log/abi.${stock##*/}.txt" "$log/abi.${GM_TOP##*/}.txt"
 }
 
+# Links, files that are named, the API reference (docs.sh)
+c_docs()
+{
+	"$GM_SCRIPTS/docs-plot.sh" check && "$GM_SCRIPTS/docs.sh"
+}
+
 # With -Wall -Wextra -Werror, from nothing.
 c_programs()
 {
@@ -217,5 +223,5 @@ fi
 # What needs no kernel tree does not keep others from theirs.
 run spdx shellcheck spin
 lock tree
-run checkpatch clang_format kernel_doc W1_and_sparse modules abi programs
+run docs checkpatch clang_format kernel_doc W1_and_sparse modules abi programs
 exit $failed

@@ -37,6 +37,16 @@ shellcheck         | /usr/bin/shellcheck                     | checker for shell
 spin               | /usr/bin/spin                           | searches the model of the notifier protocol
 '
 
+# Only `make docs` needs these, and the check that it still works.
+GM_DOCS_PACKAGES='
+python3-sphinx     | /usr/bin/sphinx-build                   | makes the documentation a site
+python3-myst-parser | /usr/lib/python3/dist-packages/myst_parser/__init__.py | ... of pages in Markdown
+furo               | /usr/lib/python3/dist-packages/furo/__init__.py | ... that looks well, also in the dark
+graphviz           | /usr/bin/dot                            | drawings in the documentation
+perl               | /usr/bin/perl                           | kernel-doc: the API reference
+gnuplot-nox        | /usr/bin/gnuplot                        | the plots of Documentation/bench.md
+'
+
 # Only the device model of the GPU, which is built with QEMU's own headers, needs these.
 GM_GPU_PACKAGES='
 libglib2.0-dev     | /usr/include/glib-2.0/glib.h            | QEMU headers include it

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# setup.sh [check|bench|gpu]: install the Debian packages that this machine lacks.
+# setup.sh [check|docs|bench|gpu]: install the Debian packages that this machine lacks.
 #
 # Each package is probed for by a file of it: when all are there, apt is not even
-# started. With "check", "bench" or "gpu", what only that part needs is installed too;
+# started. With "check", "docs", "bench" or "gpu", what only that part needs is installed too;
 # with GM_ARCH=arm64, what a lab with that processor needs.
 
 . "$(dirname "$0")/common.sh"
@@ -12,7 +12,8 @@
 
 list=$GM_HOST_PACKAGES
 case ${1:-} in
-check)	list+=$GM_CHECK_PACKAGES ;;
+check)	list+=$GM_CHECK_PACKAGES$GM_DOCS_PACKAGES ;;
+docs)	list+=$GM_DOCS_PACKAGES ;;
 bench)	list+=$GM_BENCH_PACKAGES ;;
 gpu)	list+=$GM_GPU_PACKAGES ;;
 esac
