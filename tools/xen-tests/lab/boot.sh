@@ -74,9 +74,17 @@ log=logs/$lab
 results=results/$lab
 
 console=(-chardev "file,id=con,path=$log/console.log" -serial chardev:con -monitor none)
+keys=()
+if [ -n "$LAB_XEN" ]; then
+	# A pair of files, NAME.in for what is typed and NAME.out: labrun makes the first.
+	ln -sf console.log "$log/console.out"
+	console[1]="pipe,id=con,path=$log/console"
+	keys=(--keys "$log/console.in")
+fi
 if [ "$mode" = shell ]; then
 	note "a shell in the machine follows: 'exit' powers off, Ctrl-A X ends the machine at once"
 	# Ctrl-A x ends QEMU, Ctrl-C is for the shell inside.
+	keys=()
 	console=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$log/console.log"
 		-serial chardev:con -mon chardev=con)
 fi
@@ -122,7 +130,7 @@ silence=${LAB_SILENCE:-180}
 [ -z "${GM_LONG:-}" ] || { total=$((6 * 3600)); silence=$((silence > 960 ? silence : 960)); }
 
 exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
-	--console "$log/console.log" --log "$log" --results "$results" \
+	--console "$log/console.log" ${keys[@]+"${keys[@]}"} --log "$log" --results "$results" \
 	--benign "$GM_TOP/configs/lab/benign.txt" \
 	--silence "$silence" --total "$total" -- \
 	"${qemu[@]}" "${accel[@]}" -cpu "$LAB_CPU" \

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "labrun.h"
 
@@ -102,6 +103,26 @@ int console_trouble(const char *path, const char *benign)
 	for (i = 0; i < b.n; i++)
 		regfree(&b.re[i]);
 	return found;
+}
+
+long console_size(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? 0 : st.st_size;
+}
+
+void console_from(const char *path, long start, int lines)
+{
+	FILE *f = fopen(path, "r");
+	char line[1024];
+
+	if (!f)
+		return;
+	if (!fseek(f, start, SEEK_SET))
+		while (lines-- > 0 && fgets(line, sizeof(line), f))
+			printf("#   console: %.*s\n", (int)strcspn(line, "\r\n"), line);
+	fclose(f);
 }
 
 void console_tail(const char *path, int lines)

@@ -2,9 +2,12 @@
 /*
  * labrun: start one QEMU, follow what it reports, and always end it.
  *
- * usage: labrun --mode test|run|shell --name LAB --console LOG [--log DIR]
+ * usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--log DIR]
  *               [--results DIR] [--benign FILE] [--silence S] [--total S]
  *               [--may-be-empty] -- qemu-system-x86_64 ARGS...
+ *
+ * --keys: the console is Xen's, and what is written to FIFO is typed at it. A machine that
+ * stands still is asked by Xen's debug keys what its processors are at, before it is ended.
  *
  * labrun adds the results channel, the machine's second serial port, to ARGS; it
  * is one end of a socket pair, so that it comes and goes with the two processes.
@@ -28,6 +31,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -37,6 +41,15 @@
 
 /* To power off after the job, before scaling. */
 #define POWER_OFF_SECONDS	60
+/*
+ * Ctrl-A, three times, makes Xen listen. d: registers of each processor; q: domains and their
+ * processors; r: who runs and who waits; a: timers; e: event channels.
+ */
+#define XEN_LISTEN		"\1\1\1"
+#define XEN_KEYS		"dqrae"
+/* For the answer to one; a key that comes meanwhile is lost. */
+#define XEN_KEY_MS		2000
+#define XEN_LINES		400
 /* For QEMU to obey SIGTERM; it flushes the console log then. */
 #define TERM_MS			3000
 #define MAX_ARGS		256
@@ -45,6 +58,7 @@ struct options {
 	enum mode mode;
 	const char *name;
 	const char *console;
+	const char *keys;
 	const char *log_dir;
 	const char *results_dir;
 	const char *benign;
@@ -72,7 +86,7 @@ static double now(void)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] [--may-be-empty] -- QEMU ARGS...\n");
+	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] [--may-be-empty] -- QEMU ARGS...\n");
 	exit(2);
 }
 
@@ -94,6 +108,7 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "mode", required_argument, NULL, 'm' },
 		{ "name", required_argument, NULL, 'n' },
 		{ "console", required_argument, NULL, 'c' },
+		{ "keys", required_argument, NULL, 'k' },
 		{ "log", required_argument, NULL, 'l' },
 		{ "results", required_argument, NULL, 'r' },
 		{ "benign", required_argument, NULL, 'b' },
@@ -119,6 +134,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 'c':
 			o->console = optarg;
+			break;
+		case 'k':
+			o->keys = optarg;
 			break;
 		case 'l':
 			o->log_dir = optarg;
@@ -352,6 +370,31 @@ static int watch(struct machine *m, const struct options *o, struct report *r,
 	return 0;
 }
 
+/* Open for both, so that neither end waits for the other to open it. */
+static int open_keys(const char *fifo)
+{
+	unlink(fifo);
+	if (mkfifo(fifo, 0600))
+		return -1;
+	return open(fifo, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+}
+
+static void ask_xen(const struct options *o, int keys)
+{
+	long size = console_size(o->console);
+	const char *key;
+
+	if (write(keys, XEN_LISTEN, strlen(XEN_LISTEN)) < 0)
+		return;
+	for (key = XEN_KEYS; *key; key++) {
+		poll(NULL, 0, XEN_KEY_MS);
+		if (write(keys, key, 1) < 0)
+			return;
+	}
+	poll(NULL, 0, XEN_KEY_MS);
+	console_from(o->console, size, XEN_LINES);
+}
+
 static int pidfd_of(const char *text)
 {
 	pid_t pid = text ? atoi(text) : 0;
@@ -383,10 +426,10 @@ int main(int argc, char **argv)
 	struct options o;
 	struct report *r;
 	char parent[16], why[256] = "";
+	int sig, keys = -1;
 	bool has_tty;
 	sigset_t set;
 	size_t i;
-	int sig;
 
 	parse(&o, argc, argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -404,14 +447,23 @@ int main(int argc, char **argv)
 	fds[FD_PARENT].fd = pidfd_of(parent);
 	fds[FD_OWNER].fd = pidfd_of(getenv("GM_OWNER"));
 
+	if (o.keys)
+		keys = open_keys(o.keys);
 	r = report_new(o.mode, o.name, o.results_dir);
-	if (!r || fds[FD_SIGNAL].fd < 0 || start(&m, &o)) {
+	if (!r || fds[FD_SIGNAL].fd < 0 || (o.keys && keys < 0) || start(&m, &o)) {
 		perror("labrun");
 		return 2;
 	}
 	if (o.may_be_empty)
 		report_may_be_empty(r);
 	sig = watch(&m, &o, r, fds, why, sizeof(why));
+	if (why[0] && m.pid) {
+		/* Its last words, before others are put into its mouth */
+		report_incident(r, why, o.console);
+		why[0] = '\0';
+		if (keys >= 0)
+			ask_xen(&o, keys);
+	}
 	stop(&m);
 	if (has_tty && o.mode == MODE_SHELL)
 		tcsetattr(0, TCSANOW, &tty);

@@ -35,6 +35,9 @@ int report_end(struct report *r);
 
 /* Prints the last lines of a log, each after a "#". */
 void console_tail(const char *path, int lines);
+/* How long a log is, and the first @lines of what has come after so many bytes */
+long console_size(const char *path);
+void console_from(const char *path, long start, int lines);
 /*
  * Returns how many lines of the console log tell of a kernel in trouble and are
  * not excused by @benign (a regular expression, a tab, the reason; per line);

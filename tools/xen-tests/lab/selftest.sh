@@ -179,6 +179,14 @@ t_hang_is_ended()
 		machine_gone
 }
 
+t_hanging_hypervisor_is_asked()
+{
+	run test "(head -c 8 keys >typed; echo registers >>console) & $boot $begin sleep 100" \
+		--silence 1 --keys keys
+	expect 1 '1 1 0' 'hang: no sign of life' 'console: registers' || return
+	[ "$(cat typed)" = $'\1\1\1dqrae' ] && machine_gone
+}
+
 t_endless_talk_is_ended()
 {
 	run test "$boot $begin while :; do echo '# still here' >&3; sleep 0.1; done" --total 1
