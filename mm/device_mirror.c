@@ -11,6 +11,7 @@
  *	device_mirror_fault.c	the device wants a page: faults, prefetch, advice
  *	device_memory.c		the device's own memory: who has what, making room
  *	device_memory_move.c	moving pages there and back
+ *	device_memory_lost.c	pages that are gone with the device
  *
  * What there is
  *

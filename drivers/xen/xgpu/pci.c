@@ -269,15 +269,14 @@ static const struct dev_pm_ops xgpu_pm_ops = {
 
 /*
  * Somebody resets the function (sysfs, xen-pciback, an error of the bus): video memory does not
- * survive that. What can be moved out of it is; the rest is lost, and said to be.
+ * survive that. What can be moved out of it is; the rest is lost, and its processes get to know.
  */
 static void xgpu_reset_prepare(struct pci_dev *pdev)
 {
 	struct xgpu *xgpu = pci_get_drvdata(pdev);
 
-	if (xgpu->has_memory && device_memory_evict_all(&xgpu->memory))
-		dev_err(&pdev->dev, "reset with %llu KiB of processes in video memory: lost\n",
-			device_memory_used(&xgpu->memory) >> 10);
+	if (xgpu->has_memory)
+		device_memory_suspend(&xgpu->memory);
 	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
 }
 
@@ -286,6 +285,8 @@ static void xgpu_reset_done(struct pci_dev *pdev)
 	struct xgpu *xgpu = pci_get_drvdata(pdev);
 
 	xgpu_reset(xgpu, READ_ONCE(xgpu->resets), "its function was reset");
+	if (xgpu->has_memory)
+		device_memory_resume(&xgpu->memory);
 }
 
 static const struct pci_error_handlers xgpu_error_handlers = {
