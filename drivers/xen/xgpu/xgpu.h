@@ -236,8 +236,9 @@ void xgpu_ctx_gone(struct xgpu_ctx *ctx);
 void xgpu_ctx_start(struct xgpu_ctx *ctx);
 void xgpu_ctx_lose(struct xgpu_ctx *ctx, u32 status);
 void xgpu_ctx_harvest(struct xgpu_ctx *ctx);
+u64 xgpu_ctx_next_fence(struct xgpu_ctx *ctx);
 int xgpu_ctx_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
-		    bool nonblock, u64 *fence);
+		    bool nonblock, u64 fence);
 int xgpu_ctx_wait(struct xgpu_ctx *ctx, struct xgpu_wait *wait);
 
 /* file.c */
