@@ -139,6 +139,9 @@ static void xgpu_ctx_start_locked(struct xgpu_ctx *ctx)
 	struct xgpu *xgpu = ctx->xgpu;
 
 	ctx->ring.tail = 0;
+	/* Its table leads to what is not there any more: xgpu_vram_resume() starts it. */
+	if (READ_ONCE(xgpu->vram_lost))
+		return;
 	/* What can be set only while it is off is set, whatever was before. */
 	xgpu_write(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RESET), 1);
 	xgpu_write64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_PT_ROOT), xgpu_table_root(ctx));
@@ -210,15 +213,21 @@ static void xgpu_ctx_stop(struct xgpu_ctx *ctx)
 static void xgpu_watchdog_hung(struct xgpu_ctx *ctx)
 {
 	struct xgpu *xgpu = ctx->xgpu;
+	unsigned int resets = READ_ONCE(xgpu->resets);
+	bool was_reset;
 
 	mutex_lock(&xgpu->reset_lock);
+	/* Then it is not the context that hangs, and nothing goes on before another one. */
+	was_reset = xgpu_was_reset(xgpu);
 	/* Once it is dead somebody else stops it, for good. */
-	if (!READ_ONCE(ctx->dead)) {
+	if (!was_reset && !READ_ONCE(ctx->dead)) {
 		dev_warn(xgpu_dev(xgpu), "context %u hangs: resetting it\n", ctx->id);
 		xgpu_ctx_stop(ctx);
 		xgpu_ctx_lose(ctx, XGPU_FENCE_HUNG);
 	}
 	mutex_unlock(&xgpu->reset_lock);
+	if (was_reset)
+		xgpu_reset(xgpu, resets, "somebody else has reset it");
 }
 
 static void xgpu_watchdog(struct work_struct *work)

@@ -95,6 +95,8 @@ struct xgpu {
 
 	struct device_memory memory;
 	bool has_memory;
+	bool vram_lost; /* what is in it is not what was put there; under reset_lock */
+	struct work_struct vram_work;
 
 	spinlock_t lock; /* ctx, faults */
 	struct xgpu_ctx *ctx[XGPU_CONTEXTS];
@@ -204,8 +206,11 @@ void xgpu_scan(struct xgpu *xgpu, u16 context, u32 *stale, u32 *cached);
 
 /* reset.c */
 void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why);
+void xgpu_vram_resume(struct xgpu *xgpu);
+void xgpu_vram_work(struct work_struct *work);
 unsigned long xgpu_timeout(void);
 bool xgpu_is_lost(struct xgpu *xgpu);
+bool xgpu_was_reset(struct xgpu *xgpu);
 
 /* engine.c */
 int xgpu_engine_init(struct xgpu *xgpu);

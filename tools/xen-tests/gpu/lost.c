@@ -218,6 +218,51 @@ TEST_F(lost, reset_of_the_function)
 	EXPECT_EQ(3, *(uint64_t *)(self->mem + SIZE - 8));
 }
 
+/*
+ * Somebody else resets the device, and says nothing (as xl does to a PV domain that it takes the
+ * device from): what was in video memory must not come back as what the reset has left.
+ */
+TEST_F(lost, reset_behind_the_drivers_back)
+{
+	long timeout = regs_param("timeout_ms", 300);
+
+	ASSERT_EQ(0, to_vram(self->fd, self->mem, THERE));
+	ASSERT_EQ(THERE, gpu_query(_metadata, self->fd).vram_used);
+	self->regs[XGPU_RESET / 4] = XGPU_RESET_DEVICE | XGPU_RESET_CLEAR_VRAM;
+	EXPECT_TRUE(is_all(self->mem, 0, THERE, true));
+	EXPECT_TRUE(is_all(self->mem + THERE, THERE, SIZE - THERE, false));
+	EXPECT_TRUE(gm_wait(!gpu_query(_metadata, self->fd).vram_used, GM_TIMEOUT_MS));
+	/* Work that comes before the driver is done with that is lost, and said to be. */
+	EXPECT_TRUE(gm_wait(!gpu_fill(self->fd, self->mem + THERE, PMD_SIZE, 3), GM_TIMEOUT_MS));
+	EXPECT_EQ(3, *(uint64_t *)(self->mem + SIZE - 8));
+	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_fill(self->fd, self->mem, 8, 3));
+	EXPECT_TRUE(is_all(self->mem, 0, THERE, true));
+	EXPECT_EQ(0, to_vram(self->fd, self->mem + THERE, PMD_SIZE));
+	EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd).vram_used);
+	EXPECT_EQ(3, *(uint64_t *)(self->mem + THERE));
+	regs_param("timeout_ms", timeout);
+}
+
+/* The GPU finds it first: its work is lost, and what comes after does not see cleared memory. */
+TEST_F(lost, reset_that_the_gpu_finds_first)
+{
+	long timeout = regs_param("timeout_ms", 300);
+	struct xgpu_wait wait;
+	uint64_t sum;
+	int64_t fence;
+	int ret;
+
+	ASSERT_EQ(0, to_vram(self->fd, self->mem, THERE));
+	self->regs[XGPU_RESET / 4] = XGPU_RESET_DEVICE | XGPU_RESET_CLEAR_VRAM;
+	fence = gpu_submit(self->fd, XGPU_WORK_FILL, self->mem + THERE, NULL, 8, 1);
+	EXPECT_EQ(0, gpu_wait(self->fd, fence, &wait));
+	EXPECT_NE(XGPU_FENCE_OK, wait.status);
+	ret = gpu_sum(self->fd, self->mem, THERE, &sum);
+	EXPECT_NE(XGPU_FENCE_OK, ret);
+	EXPECT_TRUE(is_all(self->mem, 0, THERE, true));
+	regs_param("timeout_ms", timeout);
+}
+
 /* A GPU without video memory to give works; advice that needs some is refused. */
 TEST_F(lost, driver_that_moves_nothing)
 {
