@@ -10,8 +10,8 @@
  * is not seen.
  *
  * Making room means to move the pages of the first block back to the system's memory,
- * whoever's they are. Their processes' device entries go with the invalidation that this
- * is; the device faults, and finds them there.
+ * whoever's they are; meanwhile nothing of it is given out. Their processes' device entries go
+ * with the invalidation that this is; the device faults, and finds them there.
  *
  * memory->lock protects blocks and list, and is a leaf: pages are freed in all kinds of
  * places. memory->evict_lock lets one task at a time make room, so that two do not evict
@@ -64,7 +64,7 @@ void memory_touch(struct device_memory *memory, u64 offset)
 /* The first of @nr free pages in @block, as a number in it; MEMORY_BLOCK_PAGES: there are none */
 static unsigned long memory_block_find(struct memory_block_state *block, unsigned int nr)
 {
-	if (nr > MEMORY_BLOCK_PAGES - block->nr_used)
+	if (block->emptying || nr > MEMORY_BLOCK_PAGES - block->nr_used)
 		return MEMORY_BLOCK_PAGES;
 	return bitmap_find_next_zero_area(block->used, MEMORY_BLOCK_PAGES, 0, nr,
 					  roundup_pow_of_two(nr) - 1);
@@ -106,6 +106,21 @@ void memory_free(struct device_memory *memory, unsigned long first, unsigned int
 	block->nr_used -= nr;
 	if (!block->nr_used)
 		list_del_init(&block->lru);
+	spin_unlock(&memory->lock);
+}
+
+/* From now until memory_block_end() nothing of the block is given out. */
+void memory_block_begin(struct device_memory *memory, unsigned long block)
+{
+	spin_lock(&memory->lock);
+	memory->blocks[block].emptying = true;
+	spin_unlock(&memory->lock);
+}
+
+void memory_block_end(struct device_memory *memory, unsigned long block)
+{
+	spin_lock(&memory->lock);
+	memory->blocks[block].emptying = false;
 	spin_unlock(&memory->lock);
 }
 
@@ -158,7 +173,7 @@ static long memory_oldest(struct device_memory *memory)
 int memory_make_room(struct device_memory *memory, unsigned int nr)
 {
 	unsigned long tries = memory->nr_blocks;
-	long block;
+	long block, moved;
 
 	if (nr > MEMORY_BLOCK_PAGES || READ_ONCE(memory->dying))
 		return -ENOSPC;
@@ -170,7 +185,9 @@ int memory_make_room(struct device_memory *memory, unsigned int nr)
 		block = memory_oldest(memory);
 		if (block < 0)
 			break;
-		memory_evict(memory, block, false);
+		moved = memory_evict(memory, block, false);
+		if (moved > 0)
+			atomic64_add(moved, &memory->evicted);
 	}
 	mutex_unlock(&memory->evict_lock);
 	return memory_has_room(memory, nr) ? 0 : -ENOSPC;
@@ -308,19 +325,15 @@ free:
 }
 EXPORT_SYMBOL_GPL(device_memory_init);
 
-/**
- * device_memory_destroy - move everything back, and end
- * @memory: the memory; no mirror uses it any more
- *
- * If the device cannot copy (it is gone, it has been reset) what was in its memory is lost;
- * pages of zeroes take the place, with a message. A driver that knows so kills the
- * processes concerned first.
- *
- * Context: may sleep, until nobody has a reference to any of the pages; not under the mmap lock
+/*
+ * Nothing is left when it returns. What the device does not copy the first time gets a second
+ * try: the driver may have reset it, and its memory may have survived that. After that
+ * what it does not copy is lost.
  */
-void device_memory_destroy(struct device_memory *memory)
+static void memory_empty(struct device_memory *memory)
 {
 	unsigned int pause = 1;
+	bool force = false;
 
 	spin_lock(&memory->lock);
 	memory->dying = true;
@@ -328,12 +341,58 @@ void device_memory_destroy(struct device_memory *memory)
 
 	/* A page may be locked, or somebody looks at it: that passes. */
 	for (;;) {
-		memory_evict_round(memory, true);
+		memory_evict_round(memory, force);
 		if (!device_memory_used(memory))
 			break;
+		force = true;
 		fsleep(pause * USEC_PER_MSEC);
 		pause = min(2 * pause, 100U);
 	}
+}
+
+/**
+ * device_memory_suspend - move everything back, for a time
+ * @memory: the memory
+ *
+ * For a reset that the device's memory does not survive. What the device does not copy (it is
+ * gone, it hangs) is lost, as for device_memory_destroy(). No page moves to the device until
+ * device_memory_resume().
+ *
+ * Context: may sleep, until nobody has a reference to any of the pages; not under the mmap lock
+ */
+void device_memory_suspend(struct device_memory *memory)
+{
+	memory_empty(memory);
+}
+EXPORT_SYMBOL_GPL(device_memory_suspend);
+
+/**
+ * device_memory_resume - the device's memory can be used again
+ * @memory: the memory, after device_memory_suspend()
+ *
+ * Context: any
+ */
+void device_memory_resume(struct device_memory *memory)
+{
+	spin_lock(&memory->lock);
+	memory->dying = false;
+	spin_unlock(&memory->lock);
+}
+EXPORT_SYMBOL_GPL(device_memory_resume);
+
+/**
+ * device_memory_destroy - move everything back, and end
+ * @memory: the memory; no mirror uses it any more
+ *
+ * If the device cannot copy (it is gone, it has been reset) what was in its memory is lost:
+ * whoever touches such a page gets a SIGBUS, as for memory that the hardware has lost, and
+ * the log says how many there are. A page is never another's, old, or empty instead.
+ *
+ * Context: may sleep, until nobody has a reference to any of the pages; not under the mmap lock
+ */
+void device_memory_destroy(struct device_memory *memory)
+{
+	memory_empty(memory);
 	memunmap_pages(&memory->pgmap);
 	release_mem_region(memory->pgmap.range.start, range_len(&memory->pgmap.range));
 	kvfree(memory->blocks);

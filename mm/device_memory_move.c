@@ -10,15 +10,20 @@
  * copying: the driver's, page by page or as long as both sides follow each other.
  *
  * All three fill in src and dst of struct memory_move. A page whose dst is 0 stays where it is.
+ * What becomes of pages that can neither stay nor move is device_memory_lost.c's.
  */
 #include <linux/dma-mapping.h>
 #include <linux/highmem.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
+#include <linux/rmap.h>
 #include <linux/slab.h>
 
 #include "device_memory.h"
+
+/* The pages in system memory have no DMA addresses at the moment; nothing was tried. */
+#define MOVE_NOT_MAPPED 1
 
 /* Page @i of the move stays where it is. */
 static void move_drop(struct memory_move *move, unsigned int i)
@@ -52,16 +57,18 @@ static unsigned int move_add(struct memory_move *move, unsigned int nr, dma_addr
 }
 
 /*
- * Lists what has a dst: pages of the system in move->sg, those that are to be cleared as
- * copies. Returns the number of the former; *nr_copies is that of the latter.
+ * Lists what has a dst of the @nr_pages from @first on: pages of the system in move->sg, those
+ * that are to be cleared as copies. Returns the number of the former; *nr_copies is that
+ * of the latter.
  */
 static unsigned int move_list(struct device_memory *memory, struct memory_move *move,
-			      unsigned int nr_pages, bool to_device, unsigned int *nr_copies)
+			      unsigned int first, unsigned int nr_pages, bool to_device,
+			      unsigned int *nr_copies)
 {
 	unsigned int i, nr = 0;
 
 	sg_init_table(move->sg, nr_pages);
-	for (i = 0; i < nr_pages; i++) {
+	for (i = first; i < first + nr_pages; i++) {
 		struct page *src = migrate_pfn_to_page(move->src[i]);
 		struct page *dst = migrate_pfn_to_page(move->dst[i]);
 		u64 offset;
@@ -95,17 +102,19 @@ static unsigned int move_add_mapped(struct memory_move *move, unsigned int nents
 	return nr_copies;
 }
 
+/* 0, MOVE_NOT_MAPPED, or what ops->copy() has returned */
 static int move_map_and_copy(struct device_memory *memory, struct memory_move *move,
-			     unsigned int nr_pages, enum dma_data_direction dir)
+			     unsigned int first, unsigned int nr_pages,
+			     enum dma_data_direction dir)
 {
 	unsigned int nr_copies = 0, nr, nents = 0;
 	int ret = 0;
 
-	nr = move_list(memory, move, nr_pages, dir == DMA_TO_DEVICE, &nr_copies);
+	nr = move_list(memory, move, first, nr_pages, dir == DMA_TO_DEVICE, &nr_copies);
 	if (nr) {
 		nents = dma_map_sg_attrs(memory->dev, move->sg, nr, dir, DMA_ATTR_NO_WARN);
 		if (!nents)
-			return -EIO;
+			return MOVE_NOT_MAPPED;
 		nr_copies = move_add_mapped(move, nents, nr_copies);
 	}
 	if (nr_copies)
@@ -115,17 +124,27 @@ static int move_map_and_copy(struct device_memory *memory, struct memory_move *m
 	return ret;
 }
 
-/* Copies what has a dst. If that fails, all stay. Returns how many have been copied. */
+/*
+ * Copies what has a dst: together, or page by page if there are no DMA addresses for so much at
+ * once. What is not copied stays; it is in move->failed if that was the device's fault. Returns
+ * how many have been copied.
+ */
 static unsigned int move_copy(struct device_memory *memory, struct memory_move *move,
 			      unsigned int nr_pages, enum dma_data_direction dir)
 {
-	int ret = move_map_and_copy(memory, move, nr_pages, dir);
+	int all = move_map_and_copy(memory, move, 0, nr_pages, dir), ret;
 	unsigned int i, done = 0;
 
+	bitmap_zero(move->failed, MIRROR_CHUNK_PAGES);
 	for (i = 0; i < nr_pages; i++) {
 		if (!move->dst[i])
 			continue;
+		ret = all;
+		if (all == MOVE_NOT_MAPPED)
+			ret = move_map_and_copy(memory, move, i, 1, dir);
 		if (ret) {
+			if (ret != MOVE_NOT_MAPPED)
+				__set_bit(i, move->failed);
 			move_drop(move, i);
 			continue;
 		}
@@ -305,28 +324,73 @@ vm_fault_t memory_to_ram(struct vm_fault *vmf)
 	return ret;
 }
 
-/* What the device had is lost: the pages are there, at least. */
-static unsigned int move_lost(struct device_memory *memory, struct memory_move *move)
+/*
+ * Migration puts entries of its own in place of a page's, and walks the page's reverse map again
+ * to take them out. Nothing in 6.12 keeps the anon_vma, which is the reverse map, meanwhile:
+ * the one who migrates has to. A task that moves its own pages does so by its mmap lock. Here the
+ * pages are anybody's, and their processes may exit while the device copies. So each anon_vma
+ * gets a reference first:
+ *
+ *	evict					exit
+ *	migrate_device_range()
+ *	  page is mapped nowhere
+ *						unmap: drops the migration entry
+ *						unlink_anon_vmas(): frees the anon_vma
+ *	migrate_device_finalize()
+ *	  walks page->mapping's anon_vma
+ *
+ * Only pages that have got one are taken. The reference is that of the right anon_vma: a page has
+ * one until it is freed, and nothing of the block is given out again while it is being
+ * emptied (memory_block_begin()).
+ */
+static struct anon_vma *move_hold(struct page *page)
 {
-	unsigned int i, lost = 0;
+	struct folio *folio = folio_get_nontail_page(page);
+	struct anon_vma *anon_vma;
 
-	for (i = 0; i < MEMORY_BLOCK_PAGES; i++) {
-		move_alloc(move, i, NULL, 0, __GFP_ZERO);
-		lost += !!move->dst[i];
+	if (!folio)
+		return NULL;
+	anon_vma = folio_get_anon_vma(folio);
+	folio_put(folio);
+	return anon_vma;
+}
+
+/* Takes the pages of a block, from @pfn on, out of the page tables of all processes. */
+static void move_take(struct memory_move *move, unsigned long pfn)
+{
+	unsigned int i, end;
+
+	memset(move->src, 0, sizeof(move->src));
+	for (i = 0; i < MEMORY_BLOCK_PAGES; i++)
+		move->held[i] = move_hold(pfn_to_page(pfn + i));
+	for (i = 0; i < MEMORY_BLOCK_PAGES; i = end + 1) {
+		for (end = i; end < MEMORY_BLOCK_PAGES && move->held[end]; end++)
+			;
+		if (end > i)
+			migrate_device_range(move->src + i, pfn + i, end - i);
 	}
-	if (lost)
-		dev_err(memory->dev, "lost %u pages of processes that were in its memory\n", lost);
-	return lost;
+}
+
+/* And puts entries there again: of where they are now. */
+static void move_give_back(struct memory_move *move)
+{
+	unsigned int i;
+
+	migrate_device_pages(move->src, move->dst, MEMORY_BLOCK_PAGES);
+	migrate_device_finalize(move->src, move->dst, MEMORY_BLOCK_PAGES);
+	for (i = 0; i < MEMORY_BLOCK_PAGES; i++)
+		if (move->held[i])
+			put_anon_vma(move->held[i]);
 }
 
 /*
  * Moves the pages of a block back, whoever's they are. Returns how many; -ENOMEM; -EIO if the
- * device does not copy, unless by @force they have to go all the same. Under evict_lock.
+ * device does not copy, unless by @force they are given up then. Under evict_lock.
  */
 long memory_evict(struct device_memory *memory, unsigned long block, bool force)
 {
 	unsigned long pfn = page_to_pfn(memory_page(memory, block * MEMORY_BLOCK_PAGES));
-	unsigned int i, wanted = 0, got = 0, done;
+	unsigned int i, wanted = 0, got = 0, done, lost = 0;
 	struct memory_move *move;
 	bool spare = false;
 
@@ -337,20 +401,19 @@ long memory_evict(struct device_memory *memory, unsigned long block, bool force)
 		move = memory->spare;
 		spare = true;
 	}
-	migrate_device_range(move->src, pfn, MEMORY_BLOCK_PAGES);
+	memory_block_begin(memory, block);
+	move_take(move, pfn);
 	for (i = 0; i < MEMORY_BLOCK_PAGES; i++) {
 		move_alloc(move, i, NULL, 0, __GFP_NOWARN);
 		wanted += !!(move->src[i] & MIGRATE_PFN_MIGRATE);
 		got += !!move->dst[i];
 	}
 	done = move_copy(memory, move, MEMORY_BLOCK_PAGES, DMA_FROM_DEVICE);
-	if (got && !done && force)
-		done = move_lost(memory, move);
-	migrate_device_pages(move->src, move->dst, MEMORY_BLOCK_PAGES);
-	migrate_device_finalize(move->src, move->dst, MEMORY_BLOCK_PAGES);
+	if (force)
+		lost = memory_lose(memory, move);
+	move_give_back(move);
+	memory_block_end(memory, block);
 	atomic64_add(done, &memory->to_system);
-	if (!force)
-		atomic64_add(done, &memory->evicted);
 
 	if (spare)
 		mutex_unlock(&memory->spare_lock);
@@ -358,7 +421,7 @@ long memory_evict(struct device_memory *memory, unsigned long block, bool force)
 		kvfree(move);
 	if (wanted && !got)
 		return -ENOMEM;
-	if (got && !done)
+	if (got && !done && !lost)
 		return -EIO;
 	return done;
 }

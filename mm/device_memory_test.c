@@ -7,8 +7,10 @@
 #include <linux/hmm.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
+#include <linux/rmap.h>
 
 #include "device_mirror_test.h"
+#include "internal.h"
 
 /* Small pages, so that none is in the way of moving single ones */
 static void mt_map_small(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
@@ -348,21 +350,154 @@ static void destroying_brings_all_back(struct kunit *test)
 	mt_expect_cpu(ctx, 0, 600);
 }
 
-/* What a device has that copies no more is lost: zeroes, not what was in those pages before. */
-static void what_is_lost_is_zero(struct kunit *test)
+/* What a fault of the CPU says */
+static vm_fault_t mt_cpu_fault(struct ht_ctx *ctx, unsigned long page)
+{
+	vm_fault_t ret = VM_FAULT_SIGSEGV;
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(ctx->mm);
+	vma = vma_lookup(ctx->mm, ht_addr(ctx, page));
+	if (vma)
+		ret = handle_mm_fault(vma, ht_addr(ctx, page), FAULT_FLAG_REMOTE, NULL);
+	mmap_read_unlock(ctx->mm);
+	return ret;
+}
+
+static void mt_expect_lost(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
+{
+	unsigned long page;
+	u64 word;
+
+	for (page = first; page < first + nr; page++) {
+		KUNIT_EXPECT_EQ_MSG(ctx->test, mt_cpu_fault(ctx, page),
+				    (vm_fault_t)VM_FAULT_HWPOISON, "page %lu", page);
+		KUNIT_EXPECT_LE_MSG(ctx->test,
+				    access_remote_vm(ctx->mm, ht_addr(ctx, page), &word,
+						     sizeof(word), 0),
+				    0, "page %lu", page);
+	}
+}
+
+static long mt_rss(struct ht_ctx *ctx)
+{
+	return percpu_counter_sum(&ctx->mm->rss_stat[MM_ANONPAGES]);
+}
+
+/*
+ * What a device has that copies no more is lost. To touch it is an error, for the CPU and for
+ * other devices; it counts as memory of the process no more; the rest is as it was.
+ */
+static void what_is_lost_is_a_bus_error(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct mt_device *other = mt_device_new(test, 0);
 	struct ht_ctx *ctx = device->ctx;
-	unsigned long page;
+	long rss;
+	u64 word;
 
 	mt_map_small(ctx, 0, 100);
 	ht_fill(ctx, 0, 100);
 	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 64), 64L * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mt_write(device, 9, 4242), 0);
+	rss = mt_rss(ctx);
 	device->copy_error = -EIO;
 	mt_device_free(device);
-	for (page = 0; page < 64; page++)
-		KUNIT_EXPECT_EQ_MSG(test, mt_cpu_read(ctx, page), 0ULL, "page %lu", page);
+	KUNIT_EXPECT_EQ(test, mt_rss(ctx), rss - 64);
+	mt_expect_lost(ctx, 0, 64);
 	mt_expect_cpu(ctx, 64, 36);
+	KUNIT_EXPECT_EQ(test, mt_read(other, 3, &word), -EFAULT);
+	KUNIT_EXPECT_EQ(test, mt_write(other, 63, 1), -EFAULT);
+	mt_expect_read(other, 64, 36);
+
+	/* Whoever throws it away has new memory there. */
+	ht_madvise(ctx, 0, 16, MADV_DONTNEED);
+	KUNIT_EXPECT_EQ(test, mt_cpu_read(ctx, 15), 0ULL);
+	ht_fill(ctx, 0, 16);
+	mt_expect_read(other, 0, 16);
+	mt_expect_lost(ctx, 16, 48);
+	mt_unmap(ctx, 0, 100);
+	KUNIT_EXPECT_EQ(test, mt_rss(ctx), rss - 100);
+	mt_device_free(other);
+}
+
+static void mt_fail_once(struct mt_device *device, const struct device_memory_copy *copies)
+{
+	device->copy_error = device->copy_error ? 0 : -EIO;
+}
+
+/* A copy that fails may have made the driver reset the device: there is a second try. */
+static void what_comes_at_the_second_try_is_not_lost(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 32);
+	ht_fill(ctx, 0, 32);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 32), 32L * PAGE_SIZE);
+	device->in_copy = mt_fail_once;
+	mt_device_free(device);
+	mt_expect_cpu(ctx, 0, 32);
+}
+
+/* For a reset: all goes, nothing comes until it is over; and what is lost then is lost. */
+static void suspended_memory_takes_no_pages(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 64);
+	ht_fill(ctx, 0, 64);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 32), 32L * PAGE_SIZE);
+	device_memory_suspend(&device->memory);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_expect_cpu(ctx, 0, 32);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 32), 32L * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, mt_has(device, 0) && !mt_is_local(device, 0));
+
+	device_memory_resume(&device->memory);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 32), 32L * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 0));
+	device->copy_error = -EIO;
+	device_memory_suspend(&device->memory);
+	device->copy_error = 0;
+	device_memory_resume(&device->memory);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), 0ULL);
+	mt_expect_lost(ctx, 0, 32);
+	KUNIT_EXPECT_GT(test, mt_move(device, 32, 32), 0L);
+	KUNIT_EXPECT_TRUE(test, mt_is_local(device, 32));
+	mt_expect_read(device, 32, 32);
+	mt_device_free(device);
+}
+
+/* The process exits in the middle of an eviction: the reverse map of its pages stays. */
+static void mt_exit_in_copy(struct mt_device *device, const struct device_memory_copy *copies)
+{
+	unsigned long pfn = PHYS_PFN(device->memory.pgmap.range.start + copies->offset);
+	struct anon_vma *anon_vma = folio_anon_vma(pfn_folio(pfn));
+	struct kunit *test = device->ctx->test;
+
+	device->in_copy = NULL;
+	KUNIT_EXPECT_NOT_NULL(test, anon_vma);
+	ht_exit_mm(device->ctx);
+	if (anon_vma)
+		KUNIT_EXPECT_GT_MSG(test, atomic_read(&anon_vma->refcount), 0,
+				    "the reverse map is gone");
+}
+
+static void process_ends_during_an_eviction(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_map_small(ctx, 0, 100);
+	ht_fill(ctx, 0, 100);
+	KUNIT_EXPECT_EQ(test, mt_move(device, 0, 100), 100L * PAGE_SIZE);
+	mt_mirror_end(device);
+	device->in_copy = mt_exit_in_copy;
+	KUNIT_EXPECT_EQ(test, device_memory_evict_all(&device->memory), 0);
+	KUNIT_EXPECT_TRUE(test, ctx->exited);
+	mt_device_free(device);
 }
 
 static void process_ends_with_pages_in_the_device(struct kunit *test)
@@ -418,7 +553,10 @@ static struct kunit_case device_memory_cases[] = {
 	KUNIT_CASE(copy_that_fails),
 	KUNIT_CASE(eviction_says_what_is_left),
 	KUNIT_CASE(destroying_brings_all_back),
-	KUNIT_CASE(what_is_lost_is_zero),
+	KUNIT_CASE(what_is_lost_is_a_bus_error),
+	KUNIT_CASE(what_comes_at_the_second_try_is_not_lost),
+	KUNIT_CASE(suspended_memory_takes_no_pages),
+	KUNIT_CASE(process_ends_during_an_eviction),
 	KUNIT_CASE(process_ends_with_pages_in_the_device),
 	KUNIT_CASE(two_devices_with_memory),
 	{}

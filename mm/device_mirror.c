@@ -11,6 +11,7 @@
  *	device_mirror_fault.c	the device wants a page: faults, prefetch, advice
  *	device_memory.c		the device's own memory: who has what, making room
  *	device_memory_move.c	moving pages there and back
+ *	device_memory_lost.c	pages that are gone with the device
  *
  * What there is
  *
@@ -74,6 +75,7 @@
  *	device_mirror_destroy() needs the driver to have stopped calling; invalidations
  *	may come until it has removed the subscriptions.
  */
+#include <kunit/static_stub.h>
 #include <linux/device.h>
 #include <linux/export.h>
 #include <linux/hmm.h>
@@ -91,6 +93,8 @@ struct mirror_chunk *mirror_chunk_alloc(struct device_mirror *mirror)
 	struct mirror_chunk *chunk;
 	int ret;
 
+	/* Where a test comes between reading the CPU's page table and entering what was read */
+	KUNIT_STATIC_STUB_REDIRECT(mirror_chunk_alloc, mirror);
 	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		return ERR_PTR(-ENOMEM);

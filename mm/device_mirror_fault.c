@@ -216,23 +216,24 @@ static void mirror_ask(struct mirror_fault *fault, unsigned long start, unsigned
 }
 
 /*
- * The part of [*start, *end) that is in the VMA of the fault's address; false: there is none, and
- * nothing shall be made for it. Only advice, as the VMA may change at once: if so, the
+ * The part of [*start, *end) that is in the VMA of the fault's address; -EFAULT: there is none, and
+ * nothing shall be made for it; -EINTR. Only advice, as the VMA may change at once: if so, the
  * request fails, and the page is asked for alone.
  */
-static bool mirror_clip_to_vma(struct mm_struct *mm, unsigned long addr, unsigned long *start,
-			       unsigned long *end)
+static int mirror_clip_to_vma(struct mm_struct *mm, unsigned long addr, unsigned long *start,
+			      unsigned long *end)
 {
 	struct vm_area_struct *vma;
 
-	mmap_read_lock(mm);
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
 	vma = vma_lookup(mm, addr);
 	if (vma) {
 		*start = max(*start, vma->vm_start);
 		*end = min(*end, vma->vm_end);
 	}
 	mmap_read_unlock(mm);
-	return vma;
+	return vma ? 0 : -EFAULT;
 }
 
 /* Reads the CPU's page table: pages of [start, end) are faulted in, if that can be. */
@@ -262,11 +263,13 @@ static void mirror_split(struct mirror_fault *fault, unsigned long start, unsign
 
 	if (!mmget_not_zero(mm))
 		return;
-	mmap_read_lock(mm);
-	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, mm, start, end);
-	mmu_notifier_invalidate_range_start(&range);
-	mmu_notifier_invalidate_range_end(&range);
-	mmap_read_unlock(mm);
+	/* Killed: the fault is not tried again, and the run stays as it is. */
+	if (!mmap_read_lock_killable(mm)) {
+		mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, mm, start, end);
+		mmu_notifier_invalidate_range_start(&range);
+		mmu_notifier_invalidate_range_end(&range);
+		mmap_read_unlock(mm);
+	}
 	mmput_async(mm);
 }
 
@@ -385,13 +388,14 @@ static bool mirror_is_local(struct device_mirror *mirror, unsigned long addr)
 /*
  * Moves pages of [start, end), in one chunk, into the device's memory, if that can be. Those
  * that cannot stay where they are, and the device uses them there: so there is no error, but
- * for a process that is gone.
+ * for a process that is gone (-ESRCH) and a caller who is to go (-EINTR).
  */
 static int mirror_move(struct device_mirror *mirror, unsigned long start, unsigned long end)
 {
 	struct mm_struct *mm = mirror->mm;
 	struct vm_area_struct *vma;
 	unsigned long addr, last;
+	int ret = 0;
 	long moved;
 
 	if (!mmget_not_zero(mm))
@@ -399,7 +403,9 @@ static int mirror_move(struct device_mirror *mirror, unsigned long start, unsign
 	/* Before the mmap lock: others of this process need not wait for room. */
 	if (memory_make_room(mirror->memory, (end - start) >> PAGE_SHIFT))
 		goto out;
-	mmap_read_lock(mm);
+	ret = mmap_read_lock_killable(mm);
+	if (ret)
+		goto out;
 	for (addr = start; addr < end; addr = last) {
 		vma = find_vma(mm, addr);
 		if (!vma || vma->vm_start >= end)
@@ -413,12 +419,12 @@ static int mirror_move(struct device_mirror *mirror, unsigned long start, unsign
 	mmap_read_unlock(mm);
 out:
 	mmput_async(mm);
-	return 0;
+	return ret;
 }
 
 /*
  * How much around @addr to fault in, and is it to be moved first? The bounds are those of
- * the VMA at most. -EFAULT: there is none.
+ * the VMA at most. Returns 0 or an errno; -EFAULT: there is no VMA.
  */
 static int mirror_plan(struct device_mirror *mirror, unsigned long addr, unsigned long *start,
 		       unsigned long *end, bool *move)
@@ -431,7 +437,7 @@ static int mirror_plan(struct device_mirror *mirror, unsigned long addr, unsigne
 	*start = ALIGN_DOWN(addr, around);
 	*end = *start + around;
 	*move = mirror->memory && advice == DEVICE_MIRROR_ADVICE_DEVICE;
-	return mirror_clip_to_vma(mirror->mm, addr, start, end) ? 0 : -EFAULT;
+	return mirror_clip_to_vma(mirror->mm, addr, start, end);
 }
 
 /**
@@ -487,15 +493,21 @@ EXPORT_SYMBOL_GPL(device_mirror_fault);
  * -- prefetch
  */
 
-/* The next piece of [start, end) that is in one VMA and one chunk; false: none. */
-static bool mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
-			      unsigned long end, unsigned long *last, bool *write)
+/*
+ * The next piece of [*start, end) that is in one VMA and one chunk: 1. There is none: 0. The mmap
+ * lock, which somebody may hold for long, was not to be had before a fatal signal: -EINTR.
+ */
+static int mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
+			     unsigned long end, unsigned long *last, bool *write)
 {
 	struct vm_area_struct *vma;
 
-	if (!mmget_not_zero(mirror->mm))
-		return false;
-	mmap_read_lock(mirror->mm);
+	if (*start >= end || !mmget_not_zero(mirror->mm))
+		return 0;
+	if (mmap_read_lock_killable(mirror->mm)) {
+		mmput_async(mirror->mm);
+		return -EINTR;
+	}
 	vma = find_vma(mirror->mm, *start);
 	if (vma && vma->vm_start < end) {
 		*start = max(*start, vma->vm_start);
@@ -506,7 +518,7 @@ static bool mirror_next_piece(struct device_mirror *mirror, unsigned long *start
 	}
 	mmap_read_unlock(mirror->mm);
 	mmput_async(mirror->mm);
-	return vma;
+	return !!vma;
 }
 
 /**
@@ -540,7 +552,7 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 	start &= PAGE_MASK;
 	end = PAGE_ALIGN(end);
 
-	for (; start < end && mirror_next_piece(mirror, &start, end, &last, &write); start = last) {
+	for (; (ret = mirror_next_piece(mirror, &start, end, &last, &write)) > 0; start = last) {
 		if (signal_pending(current))
 			return done ?: -EINTR;
 		ret = 0;
@@ -555,7 +567,7 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 		else if (ret == -ENODEV || ret == -ENOMEM || ret == -EINTR)
 			return done ?: ret;
 	}
-	return done;
+	return done ?: ret;
 }
 EXPORT_SYMBOL_GPL(device_mirror_prefetch);
 
@@ -591,15 +603,16 @@ static int mirror_watch(struct device_mirror *mirror, unsigned long start, unsig
 	struct mirror_window *window;
 	unsigned long last;
 	bool write;
+	int ret;
 
-	for (; start < end && mirror_next_piece(mirror, &start, end, &last, &write); start = last) {
+	for (; (ret = mirror_next_piece(mirror, &start, end, &last, &write)) > 0; start = last) {
 		window = mirror_window_get(mirror, start);
 		if (IS_ERR(window))
 			return PTR_ERR(window);
 		mirror_window_put(window);
 		last = min(end, ALIGN(start + 1, MIRROR_WINDOW_SIZE));
 	}
-	return 0;
+	return ret;
 }
 
 /**
@@ -614,7 +627,8 @@ static int mirror_watch(struct device_mirror *mirror, unsigned long start, unsig
  * memory is short.
  *
  * Context: may sleep; not under the mmap lock
- * Return: 0; -EINVAL for a range or an advice that makes no sense; -ENOMEM
+ * Return: 0; -EINVAL for a range or an advice that makes no sense; -ENOMEM; -EINTR for a
+ *	fatal signal
  */
 int device_mirror_advise(struct device_mirror *mirror, unsigned long start, unsigned long end,
 			 enum device_mirror_advice advice)

@@ -3,11 +3,16 @@
  * KUnit: a process's memory in a device's page table: what a fault brings, what an
  * invalidation takes, and how mirrors end. The device is that of device_mirror_test.h.
  */
+#include <kunit/static_stub.h>
+#include <kunit/test-bug.h>
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 
+#include "device_mirror.h"
 #include "device_mirror_test.h"
 
 /* Without memory of its own, in test->priv's address space */
@@ -356,6 +361,7 @@ struct mt_thread {
 	struct mt_device *device;
 	unsigned long first;
 	unsigned long nr;
+	struct task_struct *task;
 	struct completion done;
 	int ret;
 };
@@ -510,9 +516,111 @@ static void page_that_goes_during_a_fault_is_not_entered(struct kunit *test)
 	mt_device_free(device);
 }
 
+/* What the stub of mirror_chunk_alloc() does first: under no lock, by the task that faults */
+static struct mirror_chunk *mt_replace_page_3(struct device_mirror *mirror)
+{
+	struct kunit *test = kunit_get_current_test();
+	struct ht_ctx *ctx = test->priv;
+
+	kunit_deactivate_static_stub(test, mirror_chunk_alloc);
+	ht_madvise(ctx, 3, 1, MADV_DONTNEED);
+	ht_fill(ctx, 3, 1);
+	return mirror_chunk_alloc(mirror);
+}
+
+/* The page goes after the CPU's table was read, and before what was read is entered. */
+static void page_that_goes_before_it_is_entered_is_not(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct ht_ctx *ctx = device->ctx;
+	struct page *old;
+
+	ht_map(ctx, 0, 16, HT_RW_PROT);
+	ht_madvise(ctx, 0, 16, MADV_NOHUGEPAGE);
+	ht_fill(ctx, 0, 16);
+	/* So that the new one cannot be the same */
+	old = pfn_to_page(ht_pfn(ctx, 3));
+	get_page(old);
+	kunit_activate_static_stub(test, mirror_chunk_alloc, mt_replace_page_3);
+	mt_expect_read(device, 3, 1);
+	KUNIT_EXPECT_NE(test, device->table[3].address, (u64)page_to_phys(old));
+	KUNIT_EXPECT_EQ(test, device->table[3].address, PFN_PHYS((u64)ht_pfn(ctx, 3)));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&device->mirror.count.retries), 1LL);
+	put_page(old);
+	mt_device_free(device);
+}
+
 /*
  * -- prefetch
  */
+
+static int mt_prefetcher(void *arg)
+{
+	struct mt_thread *thread = arg;
+
+	allow_signal(SIGKILL);
+	thread->ret = mt_prefetch(thread->device, thread->first, thread->nr, 0);
+	complete(&thread->done);
+	return 0;
+}
+
+static int mt_killable_faulter(void *arg)
+{
+	allow_signal(SIGKILL);
+	return mt_faulter(arg);
+}
+
+static void mt_create(struct kunit *test, struct mt_thread *thread, int (*what)(void *))
+{
+	init_completion(&thread->done);
+	thread->task = kthread_create(what, thread, "device-mirror-test");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, thread->task);
+	get_task_struct(thread->task);
+}
+
+/* Until it has ended, as it does not listen from the beginning. */
+static bool mt_kill(struct mt_thread *thread)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		send_sig(SIGKILL, thread->task, 1);
+		if (wait_for_completion_timeout(&thread->done, HZ / 20))
+			return true;
+	}
+	return false;
+}
+
+/* Somebody has the mmap lock, for long: whoever waits for it can be killed. */
+static void waiting_for_the_mmap_lock_ends_with_a_kill(struct kunit *test)
+{
+	struct mt_device *device = MT_DEVICE(test);
+	struct ht_ctx *ctx = device->ctx;
+	struct mt_thread threads[] = {
+		{ .device = device, .first = 0, .nr = 16 },
+		{ .device = device, .first = 3 },
+	};
+	bool ended[ARRAY_SIZE(threads)];
+	unsigned int i;
+
+	ht_map(ctx, 0, 16, HT_RW_PROT);
+	mt_create(test, &threads[0], mt_prefetcher);
+	mt_create(test, &threads[1], mt_killable_faulter);
+	mmap_write_lock(ctx->mm);
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		wake_up_process(threads[i].task);
+		ended[i] = mt_kill(&threads[i]);
+	}
+	mmap_write_unlock(ctx->mm);
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		KUNIT_EXPECT_TRUE_MSG(test, ended[i], "thread %u waits on", i);
+		if (!ended[i])
+			wait_for_completion(&threads[i].done);
+		KUNIT_EXPECT_EQ_MSG(test, threads[i].ret, -EINTR, "thread %u", i);
+		put_task_struct(threads[i].task);
+	}
+	mt_device_free(device);
+}
 
 static void prefetch_passes_over_holes(struct kunit *test)
 {
@@ -761,6 +869,8 @@ static struct kunit_case device_mirror_cases[] = {
 	KUNIT_CASE(invalidations_in_flight_are_apart),
 	KUNIT_CASE(fault_waits_for_an_invalidation_of_its_window_only),
 	KUNIT_CASE(page_that_goes_during_a_fault_is_not_entered),
+	KUNIT_CASE(page_that_goes_before_it_is_entered_is_not),
+	KUNIT_CASE(waiting_for_the_mmap_lock_ends_with_a_kill),
 	KUNIT_CASE(prefetch_passes_over_holes),
 	KUNIT_CASE(process_may_end_first),
 	KUNIT_CASE(mirror_may_end_first),

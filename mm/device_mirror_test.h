@@ -41,6 +41,7 @@ struct mt_entry {
  * @has_memory: @memory is there
  * @vram: what is in it
  * @copy_error: what copies return
+ * @in_copy: called by each copy first, unless NULL
  * @runs: calls of map()
  * @last: the last one
  * @started: shootdowns that have been started
@@ -66,6 +67,7 @@ struct mt_device {
 	bool has_memory;
 	u8 *vram;
 	int copy_error;
+	void (*in_copy)(struct mt_device *device, const struct device_memory_copy *copies);
 
 	unsigned int runs;
 	struct device_mirror_run last;

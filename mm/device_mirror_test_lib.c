@@ -127,6 +127,8 @@ static int mt_copy(struct device_memory *memory, const struct device_memory_copy
 	struct mt_device *device = memory->driver_data;
 	unsigned int i;
 
+	if (device->in_copy)
+		device->in_copy(device, copies);
 	if (device->copy_error)
 		return device->copy_error;
 	for (i = 0; i < nr; i++) {

@@ -219,7 +219,8 @@ struct device_memory_ops {
 	 * when that is done. Called concurrently, may sleep; also from a CPU's page fault
 	 * and from reclaim, so it allocates nothing and takes no lock under which the
 	 * driver calls device_mirror_*() or allocates.
-	 * Returns 0, or an errno: then nothing has moved.
+	 * Returns 0, or an errno: then nothing has moved. If the memory goes, errors that last
+	 * are final: all that was to be copied is lost.
 	 */
 	int (*copy)(struct device_memory *memory, const struct device_memory_copy *copies,
 		    unsigned int nr, enum dma_data_direction direction);
@@ -258,6 +259,8 @@ int device_memory_init(struct device_memory *memory, struct device *dev, u64 siz
 void device_memory_destroy(struct device_memory *memory);
 u64 device_memory_used(struct device_memory *memory);
 int device_memory_evict_all(struct device_memory *memory);
+void device_memory_suspend(struct device_memory *memory);
+void device_memory_resume(struct device_memory *memory);
 #else
 /* No memory of a process can be anywhere but in the system's. */
 static inline int device_memory_init(struct device_memory *memory, struct device *dev, u64 size,
@@ -278,6 +281,14 @@ static inline u64 device_memory_used(struct device_memory *memory)
 static inline int device_memory_evict_all(struct device_memory *memory)
 {
 	return 0;
+}
+
+static inline void device_memory_suspend(struct device_memory *memory)
+{
+}
+
+static inline void device_memory_resume(struct device_memory *memory)
+{
 }
 #endif
 

@@ -139,6 +139,9 @@ static void xgpu_ctx_start_locked(struct xgpu_ctx *ctx)
 	struct xgpu *xgpu = ctx->xgpu;
 
 	ctx->ring.tail = 0;
+	/* Its table leads to what is not there any more: xgpu_vram_resume() starts it. */
+	if (READ_ONCE(xgpu->vram_lost))
+		return;
 	/* What can be set only while it is off is set, whatever was before. */
 	xgpu_write(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RESET), 1);
 	xgpu_write64(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_PT_ROOT), xgpu_table_root(ctx));
@@ -210,15 +213,21 @@ static void xgpu_ctx_stop(struct xgpu_ctx *ctx)
 static void xgpu_watchdog_hung(struct xgpu_ctx *ctx)
 {
 	struct xgpu *xgpu = ctx->xgpu;
+	unsigned int resets = READ_ONCE(xgpu->resets);
+	bool was_reset;
 
 	mutex_lock(&xgpu->reset_lock);
+	/* Then it is not the context that hangs, and nothing goes on before another one. */
+	was_reset = xgpu_was_reset(xgpu);
 	/* Once it is dead somebody else stops it, for good. */
-	if (!READ_ONCE(ctx->dead)) {
+	if (!was_reset && !READ_ONCE(ctx->dead)) {
 		dev_warn(xgpu_dev(xgpu), "context %u hangs: resetting it\n", ctx->id);
 		xgpu_ctx_stop(ctx);
 		xgpu_ctx_lose(ctx, XGPU_FENCE_HUNG);
 	}
 	mutex_unlock(&xgpu->reset_lock);
+	if (was_reset)
+		xgpu_reset(xgpu, resets, "somebody else has reset it");
 }
 
 static void xgpu_watchdog(struct work_struct *work)
@@ -276,34 +285,60 @@ static void xgpu_push_work(struct xgpu_ring *ring, const struct xgpu_work *work)
 	xgpu_ring_push(ring, &cmd);
 }
 
-/* All of it or nothing: -EAGAIN if there is no room now, -ENODEV if there never will be. */
-static int xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
-			   u64 *fence)
+/* There is room. */
+static void xgpu_submit_locked(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr)
 {
 	struct xgpu_result *result;
-	unsigned long flags;
 	unsigned int i;
-	bool room;
+	u64 fence;
+
+	lockdep_assert_held(&ctx->lock);
+	/* Idle until now: the watchdog has seen nothing of this work yet. */
+	if (ctx->submitted == ctx->completed)
+		ctx->progress = XGPU_NO_PROGRESS;
+	fence = ++ctx->submitted;
+	result = &ctx->results[fence % XGPU_FENCES_KEPT];
+	result->first = ctx->ring.tail;
+	for (i = 0; i < nr; i++)
+		xgpu_push_work(&ctx->ring, &work[i]);
+	xgpu_ring_push_fence(&ctx->ring, fence);
+	dma_wmb();
+	xgpu_write(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RING_TAIL), ctx->ring.tail);
+}
+
+/*
+ * All of it or nothing: -EAGAIN if there is no room now, -ENODEV if there never will be, -ESTALE
+ * if @fence has become another's.
+ */
+static int xgpu_try_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
+			   u64 fence)
+{
+	unsigned long flags;
+	int ret = 0;
 
 	if (READ_ONCE(ctx->dead))
 		return -ENODEV;
 	spin_lock_irqsave(&ctx->lock, flags);
-	room = xgpu_ctx_has_room(ctx, nr + 1);
-	if (room) {
-		/* Idle until now: the watchdog has seen nothing of this work yet. */
-		if (ctx->submitted == ctx->completed)
-			ctx->progress = XGPU_NO_PROGRESS;
-		*fence = ++ctx->submitted;
-		result = &ctx->results[*fence % XGPU_FENCES_KEPT];
-		result->first = ctx->ring.tail;
-		for (i = 0; i < nr; i++)
-			xgpu_push_work(&ctx->ring, &work[i]);
-		xgpu_ring_push_fence(&ctx->ring, *fence);
-		dma_wmb();
-		xgpu_write(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RING_TAIL), ctx->ring.tail);
-	}
+	if (fence != ctx->submitted + 1)
+		ret = -ESTALE;
+	else if (!xgpu_ctx_has_room(ctx, nr + 1))
+		ret = -EAGAIN;
+	else
+		xgpu_submit_locked(ctx, work, nr);
 	spin_unlock_irqrestore(&ctx->lock, flags);
-	return room ? 0 : -EAGAIN;
+	return ret;
+}
+
+/* The number of the next fence, if nobody else is faster */
+u64 xgpu_ctx_next_fence(struct xgpu_ctx *ctx)
+{
+	unsigned long flags;
+	u64 fence;
+
+	spin_lock_irqsave(&ctx->lock, flags);
+	fence = ctx->submitted + 1;
+	spin_unlock_irqrestore(&ctx->lock, flags);
+	return fence;
 }
 
 /* Is it worth trying again? */
@@ -324,13 +359,14 @@ static bool xgpu_may_submit(struct xgpu_ctx *ctx, unsigned int nr)
  * @work: checked
  * @nr: how much of it
  * @nonblock: do not wait for room
- * @fence: out
+ * @fence: number that it is to have, from xgpu_ctx_next_fence(); the caller knows it before there
+ *	is work, as it may not be able to pass it on afterwards
  *
  * Context: may sleep, under ctx->gone_lock
- * Return: 0, -EAGAIN, -EINTR, -ENODEV
+ * Return: 0; -EAGAIN, -EINTR, -ENODEV; -ESTALE: other work has got the number, ask for another
  */
 int xgpu_ctx_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
-		    bool nonblock, u64 *fence)
+		    bool nonblock, u64 fence)
 {
 	int ret;
 

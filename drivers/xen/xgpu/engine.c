@@ -105,7 +105,7 @@ static int xgpu_engine_run(struct xgpu *xgpu, const struct device_memory_copy *c
 	unsigned int resets;
 	u32 status;
 
-	if (xgpu_is_lost(xgpu))
+	if (xgpu_is_lost(xgpu) || READ_ONCE(xgpu->vram_lost))
 		return -EIO;
 	resets = xgpu_engine_push(xgpu, copies, nr, direction);
 	if (!wait_event_timeout(engine->wait, xgpu_engine_is_done(xgpu, resets), xgpu_timeout()))

@@ -108,6 +108,22 @@ static bool xgpu_work_is_sane(const struct xgpu_work *work)
 	return (!dst || xgpu_in_reach(work->dst, len)) && (!src || xgpu_in_reach(work->src, len));
 }
 
+/* The caller has the fence's number before there is work that it could not wait for. */
+static int xgpu_submit(struct xgpu_ctx *ctx, struct file *file, struct xgpu_submit *submit,
+		       const struct xgpu_work *work, unsigned long arg)
+{
+	int ret;
+
+	do {
+		submit->fence = xgpu_ctx_next_fence(ctx);
+		ret = xgpu_put_args(submit, sizeof(*submit), arg);
+		if (!ret)
+			ret = xgpu_ctx_submit(ctx, work, submit->nr, file->f_flags & O_NONBLOCK,
+					      submit->fence);
+	} while (ret == -ESTALE);
+	return ret;
+}
+
 static int xgpu_ioctl_submit(struct xgpu_ctx *ctx, struct file *file, unsigned long arg)
 {
 	struct xgpu_submit submit;
@@ -127,10 +143,9 @@ static int xgpu_ioctl_submit(struct xgpu_ctx *ctx, struct file *file, unsigned l
 		if (!xgpu_work_is_sane(&work[i]))
 			ret = -EINVAL;
 	if (!ret)
-		ret = xgpu_ctx_submit(ctx, work, submit.nr, file->f_flags & O_NONBLOCK,
-				      &submit.fence);
+		ret = xgpu_submit(ctx, file, &submit, work, arg);
 	kfree(work);
-	return ret ?: xgpu_put_args(&submit, sizeof(submit), arg);
+	return ret;
 }
 
 static int xgpu_ioctl_wait(struct xgpu_ctx *ctx, unsigned long arg)

@@ -121,8 +121,11 @@ static void xgpu_memory_init(struct xgpu *xgpu)
 
 static void xgpu_memory_destroy(struct xgpu *xgpu)
 {
-	if (xgpu->has_memory)
-		device_memory_destroy(&xgpu->memory);
+	if (!xgpu->has_memory)
+		return;
+	/* It would let pages in again. That something is lost is found out without it. */
+	disable_work_sync(&xgpu->vram_work);
+	device_memory_destroy(&xgpu->memory);
 	xgpu->has_memory = false;
 }
 
@@ -158,6 +161,7 @@ static struct xgpu *xgpu_new(struct pci_dev *pdev)
 	mutex_init(&xgpu->scan_lock);
 	init_waitqueue_head(&xgpu->shoot_wait);
 	INIT_WORK(&xgpu->error_work, xgpu_error_work);
+	INIT_WORK(&xgpu->vram_work, xgpu_vram_work);
 	return xgpu;
 }
 
@@ -269,15 +273,16 @@ static const struct dev_pm_ops xgpu_pm_ops = {
 
 /*
  * Somebody resets the function (sysfs, xen-pciback, an error of the bus): video memory does not
- * survive that. What can be moved out of it is; the rest is lost, and said to be.
+ * survive that. What can be moved out of it is; the rest is lost, and its processes get to know.
  */
 static void xgpu_reset_prepare(struct pci_dev *pdev)
 {
 	struct xgpu *xgpu = pci_get_drvdata(pdev);
 
-	if (xgpu->has_memory && device_memory_evict_all(&xgpu->memory))
-		dev_err(&pdev->dev, "reset with %llu KiB of processes in video memory: lost\n",
-			device_memory_used(&xgpu->memory) >> 10);
+	if (xgpu->has_memory) {
+		cancel_work_sync(&xgpu->vram_work);
+		device_memory_suspend(&xgpu->memory);
+	}
 	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
 }
 
@@ -286,6 +291,8 @@ static void xgpu_reset_done(struct pci_dev *pdev)
 	struct xgpu *xgpu = pci_get_drvdata(pdev);
 
 	xgpu_reset(xgpu, READ_ONCE(xgpu->resets), "its function was reset");
+	if (xgpu->has_memory)
+		xgpu_vram_resume(xgpu);
 }
 
 static const struct pci_error_handlers xgpu_error_handlers = {

@@ -5,6 +5,11 @@
  * on, and so does what is mapped for them, because page tables are in the system's memory. All
  * translations are gone, which is what a shootdown that did not end was to bring about.
  *
+ * Somebody else may have reset it: `xl pci-detach` of a PV domain's device does, long before the
+ * domain is told. That clears video memory, and what a copy or a context would find there is
+ * not what was. So from then on nothing is copied, and no context runs, until all of
+ * that memory has been given up (xgpu_vram_work()).
+ *
  * Those who notice at the same time come here at the same time; one of them does it. Whoever
  * is not the first finds that there has been a reset since it began to wait.
  */
@@ -35,6 +40,59 @@ bool xgpu_is_lost(struct xgpu *xgpu)
 	return READ_ONCE(xgpu->lost);
 }
 
+/*
+ * Has somebody else reset the device? Then it has forgotten where its queue of faults is, which
+ * nobody but the driver ever changes, and the driver only together with a reset of its own.
+ */
+bool xgpu_was_reset(struct xgpu *xgpu)
+{
+	lockdep_assert_held(&xgpu->reset_lock);
+	return xgpu_read64(xgpu, XGPU_FAULT_BASE) != xgpu->faults_dma;
+}
+
+/* All contexts have nothing under way, and begin anew, as far as that can be now. */
+static void xgpu_restart_contexts(struct xgpu *xgpu)
+{
+	struct xgpu_ctx *ctx;
+	unsigned long flags;
+	unsigned int i;
+
+	lockdep_assert_held(&xgpu->reset_lock);
+	spin_lock_irqsave(&xgpu->lock, flags);
+	for (i = 1; i < XGPU_CONTEXTS; i++) {
+		ctx = xgpu->ctx[i];
+		if (ctx && !READ_ONCE(ctx->dead))
+			xgpu_ctx_lose(ctx, XGPU_FENCE_LOST);
+	}
+	spin_unlock_irqrestore(&xgpu->lock, flags);
+}
+
+/**
+ * xgpu_vram_resume - video memory is empty, and can be used again
+ * @xgpu: the device, after device_memory_suspend()
+ *
+ * Context: may sleep
+ */
+void xgpu_vram_resume(struct xgpu *xgpu)
+{
+	mutex_lock(&xgpu->reset_lock);
+	if (xgpu->vram_lost) {
+		WRITE_ONCE(xgpu->vram_lost, false);
+		xgpu_restart_contexts(xgpu);
+	}
+	mutex_unlock(&xgpu->reset_lock);
+	device_memory_resume(&xgpu->memory);
+}
+
+/* What was in video memory is not there any more: gives it up, and begins anew. */
+void xgpu_vram_work(struct work_struct *work)
+{
+	struct xgpu *xgpu = container_of(work, struct xgpu, vram_work);
+
+	device_memory_suspend(&xgpu->memory);
+	xgpu_vram_resume(xgpu);
+}
+
 /**
  * xgpu_reset - reset the device, unless somebody just has
  * @xgpu: the device
@@ -47,13 +105,13 @@ bool xgpu_is_lost(struct xgpu *xgpu)
  */
 void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why)
 {
-	struct xgpu_ctx *ctx;
-	unsigned long flags;
-	unsigned int i;
-
 	mutex_lock(&xgpu->reset_lock);
 	if (xgpu->resets != seen)
 		goto unlock;
+	if (xgpu_was_reset(xgpu) && xgpu->has_memory && device_memory_used(&xgpu->memory)) {
+		WRITE_ONCE(xgpu->vram_lost, true);
+		queue_work(xgpu->wq, &xgpu->vram_work);
+	}
 	if (!xgpu_is_lost(xgpu))
 		dev_err(xgpu_dev(xgpu), "%s: resetting it\n", why);
 	/* Whoever has refused too many of its accesses may have taken the bus away from it. */
@@ -63,14 +121,7 @@ void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why)
 	/* Reading makes sure that it has arrived. */
 	xgpu_read(xgpu, XGPU_STATUS);
 
-	spin_lock_irqsave(&xgpu->lock, flags);
-	for (i = 1; i < XGPU_CONTEXTS; i++) {
-		ctx = xgpu->ctx[i];
-		if (!ctx || READ_ONCE(ctx->dead))
-			continue;
-		xgpu_ctx_lose(ctx, XGPU_FENCE_LOST);
-	}
-	spin_unlock_irqrestore(&xgpu->lock, flags);
+	xgpu_restart_contexts(xgpu);
 	xgpu_hw_start(xgpu, true);
 
 	wake_up_all(&xgpu->shoot_wait);

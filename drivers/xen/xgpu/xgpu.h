@@ -95,6 +95,8 @@ struct xgpu {
 
 	struct device_memory memory;
 	bool has_memory;
+	bool vram_lost; /* what is in it is not what was put there; under reset_lock */
+	struct work_struct vram_work;
 
 	spinlock_t lock; /* ctx, faults */
 	struct xgpu_ctx *ctx[XGPU_CONTEXTS];
@@ -204,8 +206,11 @@ void xgpu_scan(struct xgpu *xgpu, u16 context, u32 *stale, u32 *cached);
 
 /* reset.c */
 void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why);
+void xgpu_vram_resume(struct xgpu *xgpu);
+void xgpu_vram_work(struct work_struct *work);
 unsigned long xgpu_timeout(void);
 bool xgpu_is_lost(struct xgpu *xgpu);
+bool xgpu_was_reset(struct xgpu *xgpu);
 
 /* engine.c */
 int xgpu_engine_init(struct xgpu *xgpu);
@@ -236,8 +241,9 @@ void xgpu_ctx_gone(struct xgpu_ctx *ctx);
 void xgpu_ctx_start(struct xgpu_ctx *ctx);
 void xgpu_ctx_lose(struct xgpu_ctx *ctx, u32 status);
 void xgpu_ctx_harvest(struct xgpu_ctx *ctx);
+u64 xgpu_ctx_next_fence(struct xgpu_ctx *ctx);
 int xgpu_ctx_submit(struct xgpu_ctx *ctx, const struct xgpu_work *work, unsigned int nr,
-		    bool nonblock, u64 *fence);
+		    bool nonblock, u64 fence);
 int xgpu_ctx_wait(struct xgpu_ctx *ctx, struct xgpu_wait *wait);
 
 /* file.c */

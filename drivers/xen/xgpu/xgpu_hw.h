@@ -52,7 +52,7 @@
 #define XGPU_ID_MAGIC			0x55504758
 #define XGPU_VERSION			0x0004	/* RO major << 16 | minor */
 #define XGPU_VERSION_MAJOR		1
-#define XGPU_VERSION_MINOR		0
+#define XGPU_VERSION_MINOR		1
 #define XGPU_VRAM_SIZE			0x0008	/* RO (64) bytes */
 #define XGPU_DMA_BITS			0x0010	/* RO DMA addresses have this many bits */
 #define XGPU_NR_CONTEXTS		0x0014	/* RO */
@@ -109,6 +109,9 @@
 #define XGPU_LAT_KIB			0x0204	/* each KiB read or written */
 #define XGPU_LAT_SHOOTDOWN		0x0208	/* from the doorbell until entries are dropped */
 #define XGPU_LAT_FAULT			0x020c	/* from the miss until it is in the queue */
+
+/* Failures, for tests of drivers */
+#define XGPU_FAIL_PHYS			0x0210	/* so many physical commands to come fail */
 
 /* Stale TLB entries: those that the page table does not have any more */
 #define XGPU_STALE_CHECK		0x0220	/* bit 0: each hit is compared with the table */

@@ -82,7 +82,8 @@ struct xgpu_work {
  * @fence: out: complete when all of it is. Numbers of one file rise by 1
  *
  * Returns at once if there is room for the work, else waits for that (EAGAIN with O_NONBLOCK,
- * EINTR for a signal). EINVAL for work that makes no sense; then nothing of it is done.
+ * EINTR for a signal). EINVAL for work that makes no sense. After any error nothing of it is
+ * done, and @fence is not one.
  */
 struct xgpu_submit {
 	__u32 size;

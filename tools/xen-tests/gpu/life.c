@@ -262,11 +262,9 @@ TEST_F(life, process_killed_in_the_middle)
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem, SIZE, 2));
 }
 
-#define DRIVER "/sys/bus/pci/drivers/xgpu/"
-
 static void *unbind(void *name)
 {
-	return (void *)(long)!gm_write_file(DRIVER "unbind", name);
+	return (void *)(long)!gm_write_file(XGPU_DRIVER "unbind", name);
 }
 
 /*
@@ -304,7 +302,7 @@ TEST_F(life, device_taken_away_with_work_in_flight)
 	EXPECT_EQ((5 + SIZE / 8 - 1) * 0x9e3779b97f4a7c15ULL, *(uint64_t *)(self->mem + SIZE - 8));
 
 	/* And comes again, while the old file is still open. */
-	ASSERT_EQ(0, gm_write_file(DRIVER "bind", name));
+	ASSERT_EQ(0, gm_write_file(XGPU_DRIVER "bind", name));
 	EXPECT_EQ(-ENODEV, gpu_fill(self->fd, self->mem, 8, 1));
 	close(self->fd);
 	self->fd = gpu_open(_metadata);
@@ -338,13 +336,13 @@ TEST_F(life, nothing_is_left_in_video_memory)
 	close(self->fd);
 	self->fd = -1;
 	name = basename(path);
-	ASSERT_EQ(0, gm_write_file(DRIVER "unbind", name));
+	ASSERT_EQ(0, gm_write_file(XGPU_DRIVER "unbind", name));
 	secret = 0;
 	for (at = 0; at < size / 8; at += 512)
 		secret += !!vram[at];
 	EXPECT_EQ(0, secret);
 	munmap((void *)vram, size);
-	ASSERT_EQ(0, gm_write_file(DRIVER "bind", name));
+	ASSERT_EQ(0, gm_write_file(XGPU_DRIVER "bind", name));
 }
 
 TEST_HARNESS_MAIN

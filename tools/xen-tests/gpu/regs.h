@@ -14,6 +14,9 @@
 #include "../../../drivers/xen/xgpu/xgpu_hw.h"
 #include "gpu.h"
 
+/* Where a device is taken away from the driver, and given back */
+#define XGPU_DRIVER "/sys/bus/pci/drivers/xgpu/"
+
 /* The PCI device behind /dev/xgpuN: its folder in sysfs. False: not to be found */
 static inline bool regs_device(const char *gpu, char path[PATH_MAX])
 {

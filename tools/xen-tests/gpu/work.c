@@ -274,6 +274,81 @@ TEST_F(work, nonsense_is_refused)
 	EXPECT_EQ(-EINVAL, gpu_range(self->fd, XGPU_IOCTL_PREFETCH, self->mem, ~0ULL, 0, NULL));
 }
 
+/*
+ * A fence whose number cannot be told to the caller is no fence, and its work is not done: the
+ * call may be read from where it is, but nothing can be written there.
+ */
+TEST_F(work, call_that_cannot_be_answered_does_nothing)
+{
+	struct xgpu_work work = { .op = XGPU_WORK_FILL, .dst = P(self->mem), .len = 8, .value = 7 };
+	uint64_t submitted = gpu_query(_metadata, self->fd).submitted;
+	struct xgpu_submit *submit = (void *)anon(_metadata, GM_PAGE_SIZE);
+
+	*submit = (struct xgpu_submit){ .size = sizeof(*submit), .nr = 1, .work = P(&work) };
+	ASSERT_EQ(0, mprotect(submit, GM_PAGE_SIZE, PROT_READ));
+	EXPECT_EQ(-EFAULT, gpu_ioctl(self->fd, XGPU_IOCTL_SUBMIT, submit));
+	EXPECT_EQ(submitted, gpu_query(_metadata, self->fd).submitted);
+	ASSERT_EQ(0, mprotect(submit, GM_PAGE_SIZE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, gpu_ioctl(self->fd, XGPU_IOCTL_SUBMIT, submit));
+	EXPECT_EQ(submitted + 1, submit->fence);
+	EXPECT_EQ(0, munmap(submit, GM_PAGE_SIZE));
+}
+
+#define SUBMITTERS 4
+#define SUBMISSIONS 200
+
+struct submitter {
+	int fd;
+	char *mem;
+	uint64_t fences[SUBMISSIONS];
+	unsigned int failed;
+};
+
+static void *submit_many(void *arg)
+{
+	struct submitter *s = arg;
+	unsigned int i;
+
+	for (i = 0; i < SUBMISSIONS; i++) {
+		int64_t fence = gpu_submit(s->fd, XGPU_WORK_ATOMIC_ADD, s->mem, NULL, 0, 1);
+
+		s->fences[i] = fence;
+		s->failed += fence <= 0;
+	}
+	return NULL;
+}
+
+/* Threads that submit to one context at the same time: each fence is one caller's. */
+TEST_F(work, fences_of_threads_are_apart)
+{
+	static struct submitter s[SUBMITTERS];
+	static unsigned int seen[SUBMITTERS * SUBMISSIONS + 1];
+	uint64_t first = gpu_query(_metadata, self->fd).submitted;
+	pthread_t threads[SUBMITTERS];
+	struct xgpu_wait wait;
+	unsigned int i, k, once = 0;
+
+	for (i = 0; i < SUBMITTERS; i++) {
+		s[i] = (struct submitter){ .fd = self->fd, .mem = self->mem };
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, submit_many, &s[i]));
+	}
+	for (i = 0; i < SUBMITTERS; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+		EXPECT_EQ(0, s[i].failed);
+	}
+	memset(seen, 0, sizeof(seen));
+	for (i = 0; i < SUBMITTERS; i++)
+		for (k = 0; k < SUBMISSIONS; k++)
+			if (s[i].fences[k] - first <= SUBMITTERS * SUBMISSIONS)
+				seen[s[i].fences[k] - first]++;
+	for (i = 1; i <= SUBMITTERS * SUBMISSIONS; i++)
+		once += seen[i] == 1;
+	EXPECT_EQ(SUBMITTERS * SUBMISSIONS, once);
+	EXPECT_EQ(0, gpu_wait(self->fd, first + SUBMITTERS * SUBMISSIONS, &wait));
+	EXPECT_EQ(SUBMITTERS * SUBMISSIONS - 1, wait.result);
+	EXPECT_EQ(SUBMITTERS * SUBMISSIONS, *(uint64_t *)self->mem);
+}
+
 /* A context is its opener's: whoever else gets the file has other memory. */
 TEST_F(work, context_of_another_process)
 {

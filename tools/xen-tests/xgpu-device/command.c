@@ -187,6 +187,11 @@ void xgpu_command_begin(struct xgpu *s, struct xgpu_ctx *c)
 		xgpu_complete(s, c, XGPU_ST_BAD_ADDRESS, physical(o) ? 0 : va);
 		return;
 	}
+	if (physical(o) && s->fail_phys) {
+		s->fail_phys--;
+		xgpu_complete(s, c, XGPU_ST_DMA_ERROR, 0);
+		return;
+	}
 	switch (o->op) {
 	case XGPU_OP_NOP:
 		xgpu_complete(s, c, XGPU_ST_OK, 0);

@@ -198,6 +198,8 @@ static uint32_t read_device(struct xgpu *s, hwaddr reg)
 		return s->lat_shootdown;
 	case XGPU_LAT_FAULT:
 		return s->lat_fault;
+	case XGPU_FAIL_PHYS:
+		return s->fail_phys;
 	case XGPU_STALE_CHECK:
 		return s->stale_check;
 	case XGPU_SCAN_CONTEXT:
@@ -469,6 +471,9 @@ static void write_device(struct xgpu *s, hwaddr reg, uint32_t value)
 		break;
 	case XGPU_LAT_FAULT:
 		s->lat_fault = value;
+		break;
+	case XGPU_FAIL_PHYS:
+		s->fail_phys = value;
 		break;
 	case XGPU_STALE_CHECK:
 		s->stale_check = value & 1;

@@ -161,6 +161,7 @@ struct xgpu {
 	unsigned int shooting_first, nr_shooting;
 
 	uint32_t lat_command, lat_kib, lat_shootdown, lat_fault;
+	uint32_t fail_phys;
 	uint32_t stale_check;
 
 	uint64_t scan_first, scan_last;

@@ -267,6 +267,7 @@ static void set_up_device(struct session *s)
 	gpu_write(g, XGPU_LAT_KIB, below(s, 500));
 	gpu_write(g, XGPU_LAT_SHOOTDOWN, below(s, 20000));
 	gpu_write(g, XGPU_LAT_FAULT, below(s, 20000));
+	gpu_write(g, XGPU_FAIL_PHYS, one_in(s, 4) ? below(s, 8) : 0);
 	gpu_write(g, XGPU_CONTROL, XGPU_CONTROL_ENABLE);
 }
 

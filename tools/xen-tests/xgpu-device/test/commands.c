@@ -324,6 +324,28 @@ TEST_F(xgpu, physical_copy_and_fill_by_context_0)
 	EXPECT_EQ(gpu_run(&c0, &in), XGPU_ST_BAD_ADDRESS);
 }
 
+/* As many as the knob says, and no others; nothing is done. */
+TEST_F(xgpu, physical_commands_that_are_to_fail)
+{
+	uint64_t dst = gpu_alloc(&self->g, 4096);
+	struct xgpu_cmd fill = { .op = XGPU_OP_PHYS_FILL, .dst = dst, .len = 4096, .value = 1 };
+	struct xgpu_cmd nop = { .op = XGPU_OP_NOP };
+	struct gpu_ctx c0 = {};
+
+	gpu_ctx_init(&self->g, &c0, 0, 0);
+	gpu_write(&self->g, XGPU_FAIL_PHYS, 2);
+	EXPECT_EQ(gpu_run(&c0, &nop), XGPU_ST_OK);
+	EXPECT_EQ(gpu_run(&c0, &fill), XGPU_ST_DMA_ERROR);
+	EXPECT_EQ(gpu_run(&c0, &fill), XGPU_ST_DMA_ERROR);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_FAIL_PHYS), 0);
+	EXPECT_EQ(qtest_readq(self->g.q, dst), 0);
+	EXPECT_EQ(gpu_run(&c0, &fill), XGPU_ST_OK);
+	EXPECT_EQ(qtest_readq(self->g.q, dst), 1);
+	gpu_write(&self->g, XGPU_FAIL_PHYS, 7);
+	gpu_write(&self->g, XGPU_RESET, XGPU_RESET_DEVICE);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_FAIL_PHYS), 0);
+}
+
 /* ---- rings ---- */
 
 TEST_F(xgpu, ring_wraps)
