@@ -11,13 +11,14 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# ours: with the overlay; stock: the packaged kernel as it is
+# ours: with the overlay; stock: the packaged kernel as it is; debian: Debian's own image, with
+# our grant device as an external module
 KERNEL ?= ours
 # fast: ours as it is; the others check themselves (configs/kernel/flavors)
 FLAVOR ?= fast
 ifneq ($(FLAVOR),fast)
-ifeq ($(KERNEL),stock)
-$(error FLAVOR=$(FLAVOR) is a flavour of our kernel: leave KERNEL=stock out)
+ifneq ($(filter stock debian,$(KERNEL)),)
+$(error FLAVOR=$(FLAVOR) is a flavour of our kernel: leave KERNEL=$(KERNEL) out)
 endif
 override KERNEL := $(FLAVOR)
 endif
@@ -46,14 +47,20 @@ gpu_of = $(if $(shell grep -slE '^LAB_DEVICES=.*xgpu|^\. .*/gpu-' $(addsuffix .c
 
 lab   := tools/xen-tests/lab
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
+# Debian's image is there, only our modules are built; and the main job takes no kernel source
+of_debian   := $(filter debian,$(KERNEL))
+only_run    := $(and $(of_debian),$(filter run shell,$(MAKECMDGOALS)))
+need_source := $(if $(of_debian),,source)
 labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 
 ##@ The two that matter
 .PHONY: run test test-all
-run: machine $(call gpu_of,$(or $(LAB),gpu-dom0)) ## the main job: a guest's memory granted, mapped in dom0, mirrored by a GPU, revoked  [LAB=]
-	@$(lab)/boot.sh run $(or $(LAB),gpu-dom0)
+# Debian's kernel has no mirror of ours for the GPU's driver.
+run_lab := $(or $(LAB),$(if $(of_debian),pv,gpu-dom0))
+run: machine $(call gpu_of,$(run_lab)) ## the main job: a guest's memory granted, mapped in dom0, mirrored by a GPU, revoked  [LAB= KERNEL=debian: at once, no kernel build, no GPU]
+	@$(lab)/boot.sh run $(run_lab)
 
-test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL= FLAVOR=]
+test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch)$(of_debian),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL= FLAVOR=]
 	@$(lab)/test.sh
 
 test-all: machine gpu-device selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
@@ -72,7 +79,7 @@ bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with
 	@$(MAKE) --no-print-directory KERNEL=ours FLAVOR=fast machine
 	@$(lab)/bench.sh
 
-kernel: source ## build the kernel of the lab  [KERNEL= FLAVOR=]
+kernel: $(or $(need_source),setup) ## build the kernel of the lab  [KERNEL= FLAVOR=]
 	@$(lab)/kernel.sh
 
 modules: testmodules ## the same, and list the modules that were built
@@ -87,10 +94,10 @@ else
 	@$(lab)/overlay.sh
 endif
 
-programs: source $(if $(of_arch),root) ## build the programs that run in the lab
+programs: $(if $(only_run),setup,source) $(if $(of_arch),root) ## build the programs that run in the lab
 	@mkdir -p build && exec 9>build/programs.lock && flock 9 && \
 	$(MAKE) --no-print-directory -s -C tools/xen-tests \
-		O=$(CURDIR)/build/tests$(of_arch) KTREE=$(cache)/tree/stock \
+		O=$(CURDIR)/build/tests$(of_arch) KTREE=$(if $(only_run),none,$(cache)/tree/stock) $(if $(only_run),bin) \
 		$(if $(of_arch),CROSS=aarch64-linux-gnu- SDK=../../build/root$(of_arch)/sdk)
 
 .PHONY: gpu-passthrough-check
@@ -161,7 +168,7 @@ help: ## this list
 		 /^[a-z][a-z-]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'Variables'
 	@printf '  %-11s %s\n' \
-		KERNEL 'ours (default); stock: the packaged kernel without the overlay' \
+		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
 		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): the kernel checks itself (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, xgpu-device, grants, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \

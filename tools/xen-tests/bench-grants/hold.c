@@ -131,7 +131,7 @@ TEST_F_TIMEOUT(hold, busy_munmap, GM_LONG_TEST_S)
 	uint64_t t;
 	int fds[2];
 
-	if (!strcmp(getenv("GM_KERNEL") ?: "", "stock"))
+	if (gm_kernel_is("stock"))
 		SKIP(return, "the stock driver spoils the process's page accounting with this");
 	index = gm_gntdev_map_ref(self->b.gntdev, gm_self_domid(), self->b.refs, BUSY);
 	ASSERT_LE(0, index);

@@ -291,7 +291,10 @@ static void gpu_round(struct gm_guest *g, struct gm_grant *gr, const struct gm_g
 	gpu_load(GPU_0);
 	fd = open(GPU_0, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
-		say("No GPU in this machine: LAB=gpu-dom0 has one\n");
+		if (gm_kernel_is("debian"))
+			say("Left out: mirroring takes the whole of our kernel (make run), not only its grant device\n");
+		else
+			say("No GPU in this machine: LAB=gpu-dom0 has one\n");
 		return;
 	}
 	xgt = xengnttab_open(NULL, 0);

@@ -79,6 +79,12 @@ static inline int dmabuf_sync(int fd, uint64_t flags)
 	return ioctl(fd, DMA_BUF_IOCTL_SYNC, &op) ? -errno : 0;
 }
 
+/* Debian's kernel has no allocator of pages for it (XEN_GRANT_DMA_ALLOC). */
+#define SKIP_WITHOUT_DMABUF() do {						\
+	if (gm_kernel_is("debian"))						\
+		SKIP(return, "no dma-buf support in this kernel: XEN_GRANT_DMA_ALLOC");	\
+} while (0)
+
 static inline int importer_open(void)
 {
 	gm_run(NULL, 0, GM_TIMEOUT_MS, "modprobe gnt_importer");

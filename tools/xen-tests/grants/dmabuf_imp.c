@@ -83,6 +83,7 @@ FIXTURE_SETUP(import)
 	source_setup(_metadata, &self->src);
 	self->granted = gm_grants_given();
 	ASSERT_LE(0, self->granted);
+	SKIP_WITHOUT_DMABUF();
 }
 
 FIXTURE_TEARDOWN(import)
@@ -272,6 +273,8 @@ FIXTURE_SETUP(second)
 	self->gntdev = gm_gntdev_open();
 	ASSERT_LE(0, self->gntdev);
 	source_setup(_metadata, &self->src);
+	self->id = -1;
+	SKIP_WITHOUT_DMABUF();
 	ASSERT_EQ(0, dmabuf_import(self->gntdev, self->src.fd, PAGES, self->gr.domid, self->refs));
 	self->id = guest_map(&self->gr, self->refs);
 	ASSERT_LE(0, self->id) TH_LOG("the guest cannot map it");

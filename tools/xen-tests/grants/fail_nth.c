@@ -599,9 +599,7 @@ static void expect_nothing_left(struct __test_metadata *_metadata,
 
 static bool stock_in_pv(void)
 {
-	const char *kernel = getenv("GM_KERNEL");
-
-	return gm_self_is_pv() && kernel && !strcmp(kernel, "stock");
+	return gm_self_is_pv() && gm_kernel_is("stock");
 }
 
 static bool may_be_reported(int err)

@@ -283,9 +283,7 @@ TEST_F_TIMEOUT(process, g04_clearing_soft_dirty_keeps_the_mapping, GM_TEST_S)
  */
 static bool kills_this_kernel(void)
 {
-	const char *kernel = getenv("GM_KERNEL");
-
-	return gm_self_is_pv() && kernel && !strcmp(kernel, "stock");
+	return gm_self_is_pv() && gm_kernel_is("stock");
 }
 
 #define SKIP_WHERE_IT_KILLS() do {					\

@@ -16,9 +16,7 @@ mode=$1 lab=$2
 conf=$GM_TOP/configs/lab/$lab.conf
 [ -e "$conf" ] ||
 	die "there is no lab '$lab'; labs: $(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')"
-LAB_ARCH=x86
-# shellcheck source=/dev/null
-. "$conf"
+read_lab "$lab"
 
 [ "$LAB_ARCH" = "$GM_ARCH" ] ||
 	die "lab '$lab' is a machine with another processor ($LAB_ARCH): make ... LAB=$lab, and no other lab with it"

@@ -22,9 +22,10 @@ GM_BUILD=$GM_TOP/build
 GM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/grantmirror
 GM_KERNEL=${KERNEL:-ours}
 # What a kernel is made of, ours or stock, says which tree it is built in; its flavour,
-# where in there. A flavour is always ours, with what configs/kernel/flavors says.
+# where in there. A flavour is always ours, with what configs/kernel/flavors says. "debian" is
+# built by Debian (debian.sh), and only the grant device in it is ours.
 case $GM_KERNEL in
-ours | stock)
+ours | stock | debian)
 	GM_SOURCE=$GM_KERNEL
 	GM_FLAVOR=fast ;;
 *)	GM_SOURCE=ours
@@ -114,6 +115,18 @@ fragments_of()
 			[ ! -e "$file" ] || printf '%s\n' "$file"
 		done
 	done
+}
+
+# read_lab LAB: the variables of configs/lab/LAB.conf. With KERNEL=debian only those suites are
+# there that its kernel can run.
+read_lab()
+{
+	LAB_SUITES='' LAB_SUITES_LONG='' LAB_DEBIAN_SUITES='' LAB_FLAVORS='' LAB_TRIES=1 LAB_ARCH=x86
+	# shellcheck source=/dev/null
+	. "$GM_TOP/configs/lab/$1.conf"
+	if [ "$GM_KERNEL" = debian ]; then
+		LAB_SUITES=$LAB_DEBIAN_SUITES LAB_SUITES_LONG=''
+	fi
 }
 
 # What our own make hands down is not meant for a make that a script runs.

@@ -22,6 +22,16 @@ kbuild_in()
 	kmake=(make -C "$tree" O="$obj" -j"$(($(nproc) + 1))" CC="ccache ${GM_CROSS}gcc" HOSTCC="ccache gcc")
 }
 
+# kbuild_external KERNEL: the same for modules of a kernel that Debian has built; KERNEL is what
+# debian.sh has put down. Without BTF: that takes pahole, and nothing here reads it.
+kbuild_external()
+{
+	export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true CCACHE_MAXSIZE=5G
+	forget_make
+	kmake=(make -C "$(realpath "$1/headers")" -j"$(($(nproc) + 1))"
+		DEBIAN_KERNEL_USE_CCACHE=1 CONFIG_DEBUG_INFO_BTF_MODULES=)
+}
+
 # not_as_asked LOG: what merge_config.sh has found to differ, but symbols that are to be off and
 # that this configuration does not even offer
 not_as_asked()

@@ -8,6 +8,7 @@
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/kbuild.sh"
 
+[ "$GM_KERNEL" != debian ] || exec "$GM_SCRIPTS/debian.sh"
 tree=$GM_CACHE/tree/$GM_SOURCE
 obj=$tree/build-$GM_FLAVOR$GM_OF_ARCH
 out=$GM_BUILD/kernel/$GM_KERNEL$GM_OF_ARCH
@@ -25,7 +26,7 @@ ours)	names+=(ours) ;;
 stock)	;;
 *)	read -ra more <<<"$(flavor "$GM_KERNEL")"
 	[ ${#more[@]} != 0 ] ||
-		die "there is no kernel '$GM_KERNEL': KERNEL=ours or stock, FLAVOR=fast or one of those in configs/kernel/flavors"
+		die "there is no kernel '$GM_KERNEL': KERNEL=ours, stock or debian, FLAVOR=fast or one of those in configs/kernel/flavors"
 	names+=(ours "${more[@]}") ;;
 esac
 overlay=()

@@ -56,6 +56,11 @@ python3            | /usr/bin/python3                        | QEMU source: gene
 xz-utils           | /usr/bin/xz                             | unpacks the QEMU source
 '
 
+# Only KERNEL=debian needs these.
+GM_DEBIAN_PACKAGES='
+zstd               | /usr/bin/zstd                           | unpacks the kernel image
+'
+
 # Only `make bench` needs these.
 GM_BENCH_PACKAGES='
 gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures

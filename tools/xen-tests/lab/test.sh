@@ -82,9 +82,7 @@ labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
 for lab in $labs; do
 	conf=$GM_TOP/configs/lab/$lab.conf
 	[ -e "$conf" ] || die "there is no lab '$lab' in configs/lab"
-	LAB_SUITES='' LAB_SUITES_LONG='' LAB_TRIES=1 LAB_ARCH=x86
-	# shellcheck source=/dev/null
-	. "$conf"
+	read_lab "$lab"
 	# With another processor everything is built anew: only when it is asked for.
 	[ -n "${LAB:-}" ] || [ "$LAB_ARCH" = "$GM_ARCH" ] || continue
 	known+=" $LAB_SUITES $LAB_SUITES_LONG"

@@ -160,6 +160,7 @@ bool gm_trace_has(const char *text, const char *event, const char *want);
 /* ---- util.c ---- */
 
 double gm_now(void);
+bool gm_kernel_is(const char *name);
 double gm_scale(void);
 void gm_sleep_ms(int ms);
 long gm_slab_kb(void);

@@ -25,6 +25,14 @@ double gm_now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
+/* Is the machine's kernel KERNEL=@name? */
+bool gm_kernel_is(const char *name)
+{
+	const char *kernel = getenv("GM_KERNEL");
+
+	return kernel && !strcmp(kernel, name);
+}
+
 /* How much slower than the developer's machine this one is: GM_SCALE, or 1. */
 double gm_scale(void)
 {
