@@ -31,7 +31,7 @@ TEST   ?=
 ICOUNT ?=
 # bench: how often each kernel runs
 ROUNDS ?= 3
-export KERNEL LAB SUITE TEST ICOUNT ROUNDS TIME SEED
+export KERNEL LAB SUITE TEST ICOUNT ROUNDS TIME SEED DEB_CONFIG
 
 # The processor of the lab's machine: x86, or what the lab's file says. What is made for
 # another one than x86 has a name of its own in build/.
@@ -124,6 +124,18 @@ compat: source ## build all users of the notifier and HMM APIs with our headers 
 fuzz: source gpu-device ## malicious input, from chance  [TARGET=xgpu-device TIME=600 SEED=]
 	@tools/xen-tests/$(or $(TARGET),xgpu-device)/fuzz.sh
 
+##@ Packages
+.PHONY: deb deb-test
+# modules first: they are there when the long one is still being built
+deb: $(if $(filter-out modules,$(or $(DEB),kernel)),source) ## Debian packages: driver for a stock kernel (DKMS), tools, our kernel  [DEB="modules kernel" DEB_CONFIG=debian]
+	@$(lab)/setup.sh deb
+	@packaging/deb.sh $(or $(DEB),modules kernel)
+
+deb-test: ## install, use and remove them in a Debian 12 of their own (chroot)  [TEST=]
+	@$(lab)/setup.sh deb
+	@packaging/deb.sh modules
+	@packaging/deb-test.sh
+
 ##@ Steps of the set-up (done by the above when needed)
 .PHONY: setup source root testmodules selftests machine gpu-device
 setup: ## install the Debian packages that this machine lacks
@@ -171,10 +183,12 @@ help: ## this list
 		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
 		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): the kernel checks itself (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, xgpu-device, grants, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long: one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \
 		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
 		GM_LONG '1: test programs that have a longer run in them take it (test-all does)' \
+		DEB "deb: what to build: modules (DKMS and tools, half a minute), kernel (hours)" \
+		DEB_CONFIG "deb: the kernel's configuration: debian (Debian's and ours), lab (no drivers of hardware)" \
 		KSRC "overlay: a Linux 6.12 tree of your own"

@@ -25,10 +25,10 @@ mapfile -t files < <(all_files | LC_ALL=C sort -u | while read -r f; do [ ! -e "
 # matching REGEX: those of the files
 matching() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
 
-mapfile -t kernel_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/modules)/.*\.[ch]$')
+mapfile -t kernel_files < <(matching '^(include|mm|drivers|arch|packaging/module|tools/xen-tests/modules)/.*\.[ch]$')
 mapfile -t kernel_objects < <(matching '^(mm|drivers|arch)/.*\.c$' | sed 's/\.c$/.o/')
 # Not the suites nor the trace events: clang-format does not understand their macros.
-mapfile -t format_files < <(matching '^(include|mm|drivers|arch|tools/xen-tests/(lab|lib|agent|demo|examples|gpu-passthrough-check|modules))/.*\.[ch]$|^tools/xen-tests/xgpu-device/[^/]*\.[ch]$' |
+mapfile -t format_files < <(matching '^(include|mm|drivers|arch|packaging/module|tools/xen-tests/(lab|lib|agent|demo|examples|gpu-passthrough-check|modules))/.*\.[ch]$|^tools/xen-tests/xgpu-device/[^/]*\.[ch]$' |
 	grep -v '^include/trace/')
 mapfile -t scripts < <(for f in "${files[@]}"; do
 	if head -n 1 "$f" | grep -qE '^#!.*(sh|bash)( |$)'; then echo "$f"; fi
@@ -42,6 +42,9 @@ c_spdx()
 	for f in "${files[@]}"; do
 		case $f in
 		COPYING|.gitignore|*.md|*.config|*.conf|*.cfg|*.txt|*.append|*.svg) continue ;;
+		# In debian/copyright; but for what is a program
+		debian/rules) ;;
+		debian/*) continue ;;
 		esac
 		head -n 3 "$f" | grep -qE 'SPDX-License-Identifier: [(]*GPL-2.0' && continue
 		echo "$f: no SPDX licence line"

@@ -85,9 +85,10 @@ unpack()
 	for deb in "$work"/linux-{headers,kbuild}-*.deb; do
 		dpkg-deb -x "$deb" "$tmp/headers"
 	done
-	extract_vmlinux "$work/image/boot/vmlinuz-$release" >"$tmp/vmlinux" &&
-		readelf -h "$tmp/vmlinux" >/dev/null 2>&1 ||
+	if ! extract_vmlinux "$work/image/boot/vmlinuz-$release" >"$tmp/vmlinux" ||
+	   ! readelf -h "$tmp/vmlinux" >/dev/null 2>&1; then
 		die "there is no vmlinux, compressed with zstd or xz, in linux-image-$release"
+	fi
 	take_modules
 	# They name each other by where they would be installed.
 	sed -i "s|/usr/src/|$store/$release/headers/usr/src/|" \

@@ -61,6 +61,15 @@ GM_DEBIAN_PACKAGES='
 zstd               | /usr/bin/zstd                           | unpacks the kernel image
 '
 
+# Only `make deb` and `make deb-test` need these.
+GM_DEB_PACKAGES='
+dpkg-dev           | /usr/bin/dpkg-buildpackage              | builds packages
+debhelper          | /usr/bin/dh                             | ... by debian/rules
+dh-dkms            | /usr/bin/dh_dkms                        | ... for DKMS
+lintian            | /usr/bin/lintian                        | checker for packages
+debootstrap        | /usr/sbin/debootstrap                   | the Debian in which packages are tried
+'
+
 # Only `make bench` needs these.
 GM_BENCH_PACKAGES='
 gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures

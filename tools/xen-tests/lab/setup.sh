@@ -17,6 +17,7 @@ check)	list+=$GM_CHECK_PACKAGES$GM_DOCS_PACKAGES ;;
 docs)	list+=$GM_DOCS_PACKAGES ;;
 bench)	list+=$GM_BENCH_PACKAGES ;;
 gpu)	list+=$GM_GPU_PACKAGES ;;
+deb)	list+=$GM_DEB_PACKAGES ;;
 esac
 [ "$GM_KERNEL" != debian ] || list+=$GM_DEBIAN_PACKAGES
 [ "$GM_ARCH" != arm64 ] || list+=$GM_ARM64_PACKAGES

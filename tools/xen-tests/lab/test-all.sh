@@ -19,18 +19,19 @@ export GM_LONG=1
 
 steps=(runner xgpu-device check)
 [ "$GM_KERNEL" != ours ] || steps+=(compat)
-# Once more on kernels that check themselves: FLAVOR/LAB/SUITE, by flavour, as each has to be built
+# Once more on kernels that check themselves, and on Debian's: FLAVOR/LAB/SUITE, by flavour, as each has to be built
 flavor_steps=()
 for conf in "$GM_TOP"/configs/lab/*.conf; do
-	LAB_SUITES='' LAB_SUITES_LONG='' LAB_FLAVORS=''
-	# shellcheck source=/dev/null
-	. "$conf"
+	read_lab "$(basename "$conf" .conf)"
 	for flavor in $LAB_FLAVORS; do
 		for suite in $LAB_SUITES; do
 			# Figures of a kernel that checks itself say nothing.
 			[ "${suite#bench}" != "$suite" ] ||
 				flavor_steps+=("$flavor/$(basename "$conf" .conf)/$suite")
 		done
+	done
+	for suite in $LAB_DEBIAN_SUITES; do
+		flavor_steps+=("debian/$(basename "$conf" .conf)/$suite")
 	done
 	for suite in $LAB_SUITES $LAB_SUITES_LONG; do
 		steps+=("$(basename "$conf" .conf)/$suite")
