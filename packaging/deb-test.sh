@@ -71,7 +71,8 @@ make_base()
 
 # The file that modprobe would load for the kernel of the chroot, and what it says of itself
 picked() { inside modinfo -k "$release" -F "${1:-filename}" $module; }
-mine() { [[ $(picked) == /lib/modules/$release/updates/dkms/$module.ko* ]] &&
+mine() { [[ $(picked version) == "$version" ]] &&
+	[[ $(picked) == /lib/modules/$release/updates/dkms/$module.ko* ]] &&
 	[[ $(picked description) == *grantmirror* ]]; }
 stock() { [[ $(picked) == /lib/modules/$release/kernel/drivers/xen/$module.ko* ]] &&
 	[[ $(picked description) != *grantmirror* ]]; }
@@ -128,7 +129,7 @@ t_installed_again_it_is_still_taken()
 
 t_a_kernel_that_comes_later_gets_it()
 {
-	inside dkms remove grantmirror-gntdev/"$version" -k "$release" >>"$log" 2>&1
+	inside dkms unbuild grantmirror-gntdev/"$version" -k "$release" >>"$log" 2>&1
 	expect stock || return
 	# What the packages of kernels call in /etc/kernel/postinst.d
 	inside /etc/kernel/postinst.d/dkms "$release" >>"$log" 2>&1
@@ -142,7 +143,7 @@ t_removed_it_gives_the_stock_driver_back()
 
 t_nothing_is_left()
 {
-	apt purge grantmirror-gntdev-dkms
+	inside dpkg --purge grantmirror-gntdev-dkms >>"$log" 2>&1
 	! find "$root"/{usr/src,var/lib/dkms,usr/share/doc,lib/modules} -iname '*grantmirror*' \
 		-o -path "*/updates/dkms/$module*" | grep .
 }
