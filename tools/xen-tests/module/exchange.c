@@ -44,17 +44,20 @@ static int shell(const char *command)
 static bool driver_removed(void)
 {
 	return access("/sys/module/xen_gntdev", F_OK) ||
-	       !gm_run(NULL, 0, GM_TIMEOUT_MS, "rmmod xen-gntdev");
+	       !gm_run(NULL, 0, GM_TIMEOUT_MS, "/sbin/rmmod xen-gntdev");
 }
 
-/* The driver that depmod prefers now, freshly loaded. */
+/*
+ * The driver that depmod prefers now, freshly loaded. By their paths: busybox's shell has
+ * commands of these names of its own, and its depmod knows no "updates".
+ */
 static int driver_reload(void)
 {
 	if (!gm_wait(driver_removed(), SOON_MS)) {
 		gm_note("xen-gntdev cannot be removed: somebody has it open");
 		return -EBUSY;
 	}
-	return shell("depmod && modprobe xen-gntdev");
+	return shell("/sbin/depmod && /sbin/modprobe xen-gntdev");
 }
 
 /* Ours has this ioctl, stock has not. A negative errno if there is no device. */
@@ -120,7 +123,8 @@ FIXTURE_SETUP(module)
 	uname(&uts);
 	snprintf(self->external, sizeof(self->external),
 		 "/lib/modules/%s/updates/dkms/xen-gntdev.ko", uts.release);
-	snprintf(self->aside, sizeof(self->aside), "/tmp/xen-gntdev.ko");
+	/* Not /tmp, which is another file system. */
+	snprintf(self->aside, sizeof(self->aside), "/root/xen-gntdev.ko");
 	if (access(self->external, F_OK))
 		SKIP(return, "the driver of this kernel is no external module: KERNEL=debian");
 	gm_run(NULL, 0, GM_TIMEOUT_MS, "kill $(cat /run/xen/xenconsoled.pid /run/xen/xenstored.pid)");
@@ -130,7 +134,6 @@ FIXTURE_SETUP(module)
 FIXTURE_TEARDOWN(module)
 {
 	if (!access(self->aside, F_OK)) {
-		gm_run(NULL, 0, GM_TIMEOUT_MS, "mkdir -p /lib/modules/$(uname -r)/updates/dkms");
 		EXPECT_EQ(0, rename(self->aside, self->external));
 		driver_reload();
 	}
