@@ -51,6 +51,8 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grantmirror
 of_debian   := $(filter debian,$(KERNEL))
 only_run    := $(and $(of_debian),$(filter run shell,$(MAKECMDGOALS)))
 need_source := $(if $(of_debian),,source)
+$(if $(and $(of_debian),$(filter compat bench check test-all,$(MAKECMDGOALS))),\
+	$(error KERNEL=debian is for run, test, shell and modules))
 labrun_src := $(addprefix $(lab)/,labrun.c report.c console.c)
 
 ##@ The two that matter

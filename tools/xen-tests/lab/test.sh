@@ -87,6 +87,8 @@ for lab in $labs; do
 	[ -n "${LAB:-}" ] || [ "$LAB_ARCH" = "$GM_ARCH" ] || continue
 	known+=" $LAB_SUITES $LAB_SUITES_LONG"
 	suites=$(selected "$LAB_SUITES${SUITE:+ $LAB_SUITES_LONG}")
+	[ -n "$LAB_SUITES" ] || [ "$GM_KERNEL" != debian ] || [ -z "${LAB:-}" ] ||
+		die "lab '$lab' has no suite that Debian's kernel can run (LAB_DEBIAN_SUITES)"
 	[ -n "$suites" ] || continue
 	say "$lab: ${suites% } (kernel: $GM_KERNEL; console: build/logs/$lab/console.log)"
 	run_lab "$lab" "${suites% }" "$LAB_TRIES"
