@@ -149,6 +149,8 @@ TEST_F_TIMEOUT(tutorial_mirror, permission_is_that_of_the_process, GM_TEST_S)
 {
 	EXPECT_EQ(0, device_fill(self->fd, 0, PAGES, 5));
 	ASSERT_EQ(0, mprotect(self->addr, SIZE, PROT_READ));
+	/* The device has entries again, and may not write through them. */
+	EXPECT_SUM(5 * WORDS * PAGES, 0, PAGES);
 	EXPECT_EQ(-EPERM, device_fill(self->fd, 0, 1, 6));
 	EXPECT_SUM(5 * WORDS * PAGES, 0, PAGES);
 	ASSERT_EQ(0, mprotect(self->addr, SIZE, PROT_READ | PROT_WRITE));
@@ -175,6 +177,8 @@ TEST_F_TIMEOUT(tutorial_mirror, child_of_fork_has_its_own, GM_TEST_S)
 		      cpu_sum(self->addr, PAGES) == 5 * WORDS * PAGES ? 0 : 1);
 	}
 	close(fds[0]);
+	/* Entries of pages that are both processes', then of pages that are this one's. */
+	EXPECT_SUM(5 * WORDS * PAGES, 0, PAGES);
 	EXPECT_EQ(0, device_fill(self->fd, 0, PAGES, 9));
 	close(fds[1]);
 	EXPECT_EQ(pid, waitpid(pid, &status, 0));
