@@ -202,6 +202,9 @@ TEST_F(lost, reset_of_the_function)
 	snprintf(file, sizeof(file), "%s/reset_method", path);
 	if (gm_read_file(file, method, sizeof(method)) < 0 || !strstr(method, "flr"))
 		SKIP(return, "no reset of the function from here: it is another domain's");
+	/* Xen restores MSI for dom0 alone; xen-pciback does not know that it was lost. */
+	if (gm_self_is_pv() && gm_self_domid() > 0)
+		SKIP(return, "a PV domain's device has no interrupts after that");
 	snprintf(file, sizeof(file), "%s/reset", path);
 	ASSERT_EQ(0, to_vram(self->fd, self->mem, THERE));
 	ASSERT_EQ(0, gm_write_file(file, "1"));
