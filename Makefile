@@ -126,6 +126,16 @@ compat: source ## build all users of the notifier and HMM APIs with our headers 
 fuzz: source gpu-device ## malicious input, from chance  [TARGET=xgpu-device TIME=600 SEED=]
 	@tools/xen-tests/$(or $(TARGET),xgpu-device)/fuzz.sh
 
+##@ Other computers
+# LAB: with Xen (pv, pvh-guest, hvm-guest) or without (bare)
+.PHONY: test-root test-root-try
+test-root: machine selftests ## an image of a lab's machine for a real computer, results on serial console and screen  [LAB= SUITE= TEST=]
+	@$(lab)/setup.sh test-root
+	@$(lab)/test-root.sh make $(or $(LAB),pv)
+
+test-root-try: test-root ## ... and boot it in QEMU, from GRUB on  [LAB= SUITE= TEST=]
+	@$(lab)/test-root.sh try $(or $(LAB),pv)
+
 ##@ Packages
 .PHONY: deb deb-test
 # modules first: they are there when the long one is still being built

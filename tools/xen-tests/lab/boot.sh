@@ -11,6 +11,7 @@
 # repeated and compared, whatever else this computer does.
 
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/ramdisk.sh"
 
 mode=$1 lab=$2
 conf=$GM_TOP/configs/lab/$lab.conf
@@ -32,38 +33,10 @@ lock lab "$GM_BUILD"
 
 suites=${SUITE:-$LAB_SUITES}
 
-make_job()
-{
-	local dir=$log/job more=()
-
-	fresh_dir "$dir/gm"
-	# As single-quoted words of sh, whatever is in them.
-	quote() { printf "%s='%s'\n" "$1" "${2//\'/\'\\\'\'}"; }
-	{
-		quote GM_MODE "$mode"
-		quote GM_LAB "$lab"
-		quote GM_MAPPER "$LAB_MAPPER"
-		quote GM_GRANTER "${LAB_GRANTER:-pv}"
-		quote GM_SUITES "$suites"
-		quote GM_TEST "${TEST:-}"
-		quote GM_KERNEL "$GM_KERNEL"
-		quote GM_SCALE "${GM_SCALE:-1}"
-		quote GM_LONG "${GM_LONG:-}"
-		quote GM_MN_SECONDS "${GM_MN_SECONDS:-}"
-	} >"$dir/gm/job.conf"
-	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$log/job.cpio"
-	case " $suites" in
-	*selftests*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
-	esac
-	cat "$GM_BUILD/root$GM_OF_ARCH/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL$GM_OF_ARCH.cpio" \
-		${more[@]+"${more[@]}"} "$log/job.cpio" >"$log/initrd"
-	rm -rf "$dir" "$log/job.cpio"
-}
-
 mkdir -p "$log" "$results"
 rm -rf "${results:?}"/*
 : >"$log/console.log"
-make_job
+make_ramdisk "$log"
 
 # QEMU splits these arguments at commas and blanks, which the path of the checkout
 # may have: use relative ones.

@@ -75,6 +75,15 @@ GM_BENCH_PACKAGES='
 gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures
 '
 
+# Only `make test-root` needs these.
+GM_TEST_ROOT_PACKAGES='
+grub-common        | /usr/bin/grub-mkrescue                  | makes an image that boots
+grub-pc-bin        | /usr/lib/grub/i386-pc/multiboot2.mod    | ... from a BIOS
+grub-efi-amd64-bin | /usr/lib/grub/x86_64-efi/multiboot2.mod | ... from EFI
+xorriso            | /usr/bin/xorriso                        | writes the image
+mtools             | /usr/bin/mformat                        | ... and the part that EFI reads
+'
+
 # Only a lab with an arm64 processor needs these.
 GM_ARM64_PACKAGES='
 gcc-aarch64-linux-gnu   | /usr/bin/aarch64-linux-gnu-gcc         | compiles the kernel for arm64

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# setup.sh [check|docs|bench|gpu|deb]: install the Debian packages that this machine lacks.
+# setup.sh [check|docs|bench|gpu|deb|test-root]: install the Debian packages that this machine lacks.
 #
 # Each package is probed for by a file of it: when all are there, apt is not even
-# started. With "check", "docs", "bench", "gpu" or "deb", what only that part needs is installed
-# too; with GM_ARCH=arm64, what a lab with that processor needs, and with KERNEL=debian what
+# started. With "check", "docs", "bench", "gpu", "deb" or "test-root", what only that part needs is
+# installed too; with GM_ARCH=arm64, what a lab with that processor needs, and with KERNEL=debian what
 # unpacking Debian's image takes.
 
 . "$(dirname "$0")/common.sh"
@@ -18,6 +18,7 @@ docs)	list+=$GM_DOCS_PACKAGES ;;
 bench)	list+=$GM_BENCH_PACKAGES ;;
 gpu)	list+=$GM_GPU_PACKAGES ;;
 deb)	list+=$GM_DEB_PACKAGES ;;
+test-root) list+=$GM_TEST_ROOT_PACKAGES ;;
 esac
 [ "$GM_KERNEL" != debian ] || list+=$GM_DEBIAN_PACKAGES
 [ "$GM_ARCH" != arm64 ] || list+=$GM_ARM64_PACKAGES
