@@ -121,7 +121,6 @@ TEST_F_TIMEOUT(tools, busy_page_is_named, GM_TEST_S)
 	snprintf(want, sizeof(want), "busy page: tools (%d), domain %u, closed", getpid(),
 		 self->gr.domid);
 	EXPECT_SAYS(want);
-	printf("%s", self->out);
 	EXPECT_EQ(1, RUN(GNTCTL "leaks"));
 	snprintf(want, sizeof(want), "! %d tools domain %u", getpid(), self->gr.domid);
 	EXPECT_SAYS(want);
@@ -157,7 +156,7 @@ TEST_F_TIMEOUT(tools, gntctl_maps_and_reports_each, GM_TEST_S)
 			 self->grant->refs[1]));
 	snprintf(want, sizeof(want), "%u ok\n%u ok\n", self->grant->refs[0],
 		 self->grant->refs[1]);
-	EXPECT_STREQ(want, self->out);
+	EXPECT_EQ(0, strcmp(want, self->out)) TH_LOG("%s", self->out);
 	EXPECT_IN_USE(&self->gr, 0);
 
 	/* One of them is wrong: none is mapped, unless a part is what is wanted. */
@@ -166,7 +165,7 @@ TEST_F_TIMEOUT(tools, gntctl_maps_and_reports_each, GM_TEST_S)
 	EXPECT_EQ(1, RUN(GNTCTL "map -p -t 0 %u %u 1048575 2>/dev/null", self->gr.domid,
 			 self->grant->refs[0]));
 	snprintf(want, sizeof(want), "%u ok\n1048575 ", self->grant->refs[0]);
-	EXPECT_EQ(self->out, strstr(self->out, want)) TH_LOG("%s", self->out);
+	EXPECT_EQ(0, strncmp(want, self->out, strlen(want))) TH_LOG("%s", self->out);
 	EXPECT_IN_USE(&self->gr, 0);
 }
 
@@ -216,6 +215,51 @@ TEST_F_TIMEOUT(tools, what_is_missing_is_said, GM_TEST_S)
 	EXPECT_EQ(2, RUN(GNTTOP "-s nothing 2>&1"));
 	EXPECT_SAYS("cannot sort by");
 	EXPECT_EQ(2, RUN(GNTCTL "map 1 2>&1"));
+}
+
+/* The commands of Documentation/observing.md, as they are there. */
+TEST_F_TIMEOUT(tools, tracefs_from_a_shell, GM_TEST_S)
+{
+	char want[64];
+	void *addr;
+
+	gm_run(NULL, 0, GM_TIMEOUT_MS,
+	       "[ -e /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing");
+	ASSERT_EQ(0, RUN("cd /sys/kernel/tracing && mkdir -p instances/gnt && cd instances/gnt &&"
+			 " echo 'domid == %u' >events/gntdev/gntdev_map/filter &&"
+			 " echo 1 >events/gntdev/gntdev_map/enable &&"
+			 " echo 1 >events/gntdev/gntdev_deferred/enable", self->gr.domid))
+		TH_LOG("%s", self->out);
+	addr = gm_gntdev_map(self->fd, self->grant, PROT_READ, NULL);
+	EXPECT_NE(MAP_FAILED, addr);
+	EXPECT_EQ(0, RUN("cat /sys/kernel/tracing/instances/gnt/trace"));
+	snprintf(want, sizeof(want), "domid=%u ref=%u ", self->gr.domid, self->grant->refs[0]);
+	EXPECT_SAYS(want);
+	EXPECT_EQ(0, RUN("cat /sys/kernel/tracing/events/gntdev/*/format"));
+	EXPECT_EQ(0, RUN("rmdir /sys/kernel/tracing/instances/gnt"));
+	EXPECT_EQ(0, munmap(addr, SIZE));
+}
+
+/* For the picture in Documentation/observing.md: what there is to see is in the log. */
+TEST_F_TIMEOUT(tools, picture, GM_TEST_S)
+{
+	char page[GM_PAGE_SIZE], *line, *next;
+	int fds[2], busy;
+	void *addr;
+
+	ASSERT_EQ(0, pipe(fds));
+	addr = gm_gntdev_map(self->fd, self->grant, PROT_READ, NULL);
+	ASSERT_NE(MAP_FAILED, addr);
+	busy = make_busy(fds[1], addr, 1);
+	EXPECT_EQ((int)GM_PAGE_SIZE, busy);
+	EXPECT_EQ(0, munmap(addr, 2 * GM_PAGE_SIZE));
+	EXPECT_EQ(0, RUN(GNTTOP "-b; " GNTTOP "-b -g; " GNTCTL "leaks; " GNTCTL "limits"));
+	for (line = strtok_r(self->out, "\n", &next); line; line = strtok_r(NULL, "\n", &next))
+		gm_note("%s", line);
+	EXPECT_EQ((ssize_t)GM_PAGE_SIZE, read(fds[0], page, GM_PAGE_SIZE));
+	EXPECT_EQ(0, munmap(page_at(addr, 2), SIZE - 2 * GM_PAGE_SIZE));
+	close(fds[0]);
+	close(fds[1]);
 }
 
 TEST_HARNESS_MAIN
