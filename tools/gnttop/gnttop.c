@@ -38,7 +38,11 @@ struct look {
 	double when;
 };
 
-enum { RATE_MAP, RATE_UNMAP, RATE_COPY, RATE_ERRORS, NR_RATES };
+enum { RATE_MAP,
+       RATE_UNMAP,
+       RATE_COPY,
+       RATE_ERRORS,
+       NR_RATES };
 
 static const char *const rate_names[NR_RATES] = { "map", "unmap", "copy", "errors" };
 

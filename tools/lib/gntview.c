@@ -72,8 +72,17 @@ enum column {
 };
 
 static const char *const column_names[NR_COLUMNS] = {
-	"pid",	  "comm",	 "file",      "state",	  "offset", "count",
-	"domids", "kernel_side", "user_side", "deferred", "age_ms",
+	"pid",
+	"comm",
+	"file",
+	"state",
+	"offset",
+	"count",
+	"domids",
+	"kernel_side",
+	"user_side",
+	"deferred",
+	"age_ms",
 };
 
 /* More than the driver has, for a newer one */

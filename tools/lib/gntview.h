@@ -66,8 +66,13 @@ struct gv_row {
 	unsigned int oldest_ms; /* age of the oldest map with a deferred page */
 };
 
-enum gv_by { GV_BY_PROCESS, GV_BY_GUEST };
-enum gv_sort { GV_SORT_USER, GV_SORT_KERNEL, GV_SORT_DEFERRED, GV_SORT_MAPS, GV_NR_SORTS };
+enum gv_by { GV_BY_PROCESS,
+	     GV_BY_GUEST };
+enum gv_sort { GV_SORT_USER,
+	       GV_SORT_KERNEL,
+	       GV_SORT_DEFERRED,
+	       GV_SORT_MAPS,
+	       GV_NR_SORTS };
 
 struct gv_filter {
 	int pid; /* 0: all */
