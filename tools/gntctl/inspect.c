@@ -126,8 +126,8 @@ int cmd_limits(int argc, char **argv)
 /* ---- leaks ---- */
 
 /*
- * How many of a domain's grants the driver has mapped. A grant may have one side or both, so
- * there is a least and a most; a map with grants of several domains counts for each.
+ * The most of a domain's grants that the driver can have mapped: a grant may have one side or
+ * both, which the sums do not say. A map with grants of several domains counts for each.
  */
 static unsigned int held(const struct gv_view *view, unsigned int domid)
 {
@@ -143,7 +143,7 @@ static unsigned int held(const struct gv_view *view, unsigned int domid)
 	return most;
 }
 
-/* Maps that outlived their file, or the process that opened it: nobody can unmap them. */
+/* Maps that outlived their file: nobody can unmap them, they wait for a busy page. */
 static int print_orphans(const struct gv_view *view)
 {
 	int n = 0;
@@ -159,6 +159,13 @@ static int print_orphans(const struct gv_view *view)
 	return n;
 }
 
+static int not_dom0(void)
+{
+	fprintf(stderr, "gntctl: Xen does not say which domains there are: %s. Are you root in dom0?\n",
+		strerror(errno));
+	return 1;
+}
+
 static int compare_domains(const struct gv_view *view)
 {
 	static xc_domaininfo_t info[MAX_DOMAINS];
@@ -166,11 +173,11 @@ static int compare_domains(const struct gv_view *view)
 	int n;
 
 	if (!xch)
-		return gntctl_fail("Xen's control interface", errno);
+		return not_dom0();
 	n = xc_domain_getinfolist(xch, 1, MAX_DOMAINS, info);
 	xc_interface_close(xch);
 	if (n < 0)
-		return gntctl_fail("list of domains", errno);
+		return not_dom0();
 	printf("%6s %8s %8s %8s %8s\n", "DOMAIN", "GRANTED", "IN-USE", "HERE", "OTHERS");
 	for (int i = 0; i < n; i++) {
 		unsigned int here = held(view, info[i].domain);
