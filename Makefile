@@ -109,10 +109,11 @@ gpu-passthrough-check: ## build what tells whether this computer could give a GP
 		$(CURDIR)/build/host/bin/gpu-passthrough-check
 	@echo build/host/bin/gpu-passthrough-check
 
-# What is for hosts, without the kernel: as a package has it
+# What is for hosts, without the kernel. Not through setup: debian/rules has packages of its own
+# (here: gcc, libxen-dev, libncurses-dev, libyajl-dev).
 PREFIX ?= /usr/local
 .PHONY: tools tools-install
-tools: setup ## build gnttop, gntctl and gpu-passthrough-check
+tools: ## build gnttop, gntctl and gpu-passthrough-check
 	@mkdir -p build/host && exec 9>build/programs.lock && flock 9 && \
 	$(MAKE) --no-print-directory -s -C tools/xen-tests O=$(CURDIR)/build/host KTREE=none \
 		$(addprefix $(CURDIR)/build/host/bin/,gnttop gntctl gpu-passthrough-check)
