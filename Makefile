@@ -109,6 +109,23 @@ gpu-passthrough-check: ## build what tells whether this computer could give a GP
 		$(CURDIR)/build/host/bin/gpu-passthrough-check
 	@echo build/host/bin/gpu-passthrough-check
 
+# What is for hosts, without the kernel. Not through setup: debian/rules has packages of its own
+# (here: gcc, libxen-dev, libncurses-dev, libyajl-dev).
+PREFIX ?= /usr/local
+.PHONY: tools tools-install
+tools: ## build gnttop, gntctl and gpu-passthrough-check
+	@mkdir -p build/host && exec 9>build/programs.lock && flock 9 && \
+	$(MAKE) --no-print-directory -s -C tools/xen-tests O=$(CURDIR)/build/host KTREE=none \
+		$(addprefix $(CURDIR)/build/host/bin/,gnttop gntctl gpu-passthrough-check)
+	@echo build/host/bin
+
+tools-install: tools ## install them, their man pages and completion  [DESTDIR= PREFIX=/usr/local]
+	@install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin build/host/bin/{gnttop,gntctl,gpu-passthrough-check}
+	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 tools/man/{gnttop,gntctl}.1
+	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man4 tools/man/{gntdev,xgpu}.4
+	@install -D -m 644 tools/gntctl/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gntctl
+	@install -D -m 644 tools/gnttop/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gnttop
+
 check: source build/host/labrun ## checkpatch, clang-format, W=1, sparse, kernel-doc, shellcheck, ABI, model, documentation
 	@$(lab)/setup.sh check
 	@$(lab)/check.sh
@@ -195,7 +212,7 @@ help: ## this list
 		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
 		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): the kernel checks itself (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, xgpu-device, grants, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, tools, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \

@@ -28,11 +28,11 @@ matching() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
 mapfile -t kernel_files < <(matching '^(include|mm|drivers|arch|packaging/module|tools/xen-tests/modules)/.*\.[ch]$')
 mapfile -t kernel_objects < <(matching '^(mm|drivers|arch)/.*\.c$' | sed 's/\.c$/.o/')
 # Not the suites nor the trace events: clang-format does not understand their macros.
-mapfile -t format_files < <(matching '^(include|mm|drivers|arch|packaging/module|tools/xen-tests/(lab|lib|agent|demo|examples|gpu-passthrough-check|modules))/.*\.[ch]$|^tools/xen-tests/xgpu-device/[^/]*\.[ch]$' |
+mapfile -t format_files < <(matching '^(include|mm|drivers|arch|packaging/module|tools/xen-tests/(lab|lib|agent|demo|examples|gpu-passthrough-check|modules))/.*\.[ch]$|^tools/(xen-tests/xgpu-device|lib|gnttop|gntctl)/[^/]*\.[ch]$' |
 	grep -v '^include/trace/')
 mapfile -t scripts < <(for f in "${files[@]}"; do
 	if head -n 1 "$f" | grep -qE '^#!.*(sh|bash)( |$)'; then echo "$f"; fi
-	done; matching '^tools/xen-tests/(lab|gpu-passthrough-check)/.*\.sh$')
+	done; matching '^tools/(lib|xen-tests/(lab|gpu-passthrough-check))/.*\.sh$|^tools/.*/completion\.bash$')
 mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | sort -u)
 
 c_spdx()

@@ -23,6 +23,8 @@ binutils           | /usr/bin/readelf                        | finds the librari
 ccache             | /usr/bin/ccache                         | a second kernel build takes a third of the time
 libnuma-dev        | /usr/include/numa.h                     | selftests of the kernel: KSM
 libxen-dev         | /usr/include/xengnttab.h                | the libraries that the test programs use
+libncurses-dev     | /usr/include/ncurses.h                  | gnttop: its screen
+libyajl-dev        | /usr/include/yajl/yajl_gen.h            | gnttop: JSON; xl has the library in dom0 already
 qemu-system-x86    | /usr/bin/qemu-system-x86_64             | the machine that Xen runs on
 ca-certificates    | /etc/ssl/certs/ca-certificates.crt      | downloads over https mirrors
 util-linux         | /usr/bin/flock                          | two runs at once do not disturb each other

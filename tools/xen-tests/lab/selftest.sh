@@ -480,10 +480,16 @@ gpu_check=$GM_TOP/tools/xen-tests/gpu-passthrough-check/selftest.sh
 # shellcheck source=/dev/null
 . "$gpu_check"
 
+# -- gnttop ----------------------------------------------------------------------------
+
+gnttop_check=$GM_TOP/tools/lib/selftest.sh
+# shellcheck source=/dev/null
+. "$gnttop_check"
+
 # -------------------------------------------------------------------------------
 
 # In the order of the files, which is the order of the ideas.
-mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0" "$gpu_check")
+mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0" "$gpu_check" "$gnttop_check")
 if [ -n "${TEST:-}" ]; then
 	tests=("$TEST")
 	declare -F "t_$TEST" >/dev/null || tests=()

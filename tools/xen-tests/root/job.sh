@@ -248,7 +248,7 @@ test)
 			continue
 		}
 		case $suite in
-		grants) run_with_granter "$suite" '' ;;
+		grants|tools) run_with_granter "$suite" '' ;;
 		gpu)
 			case $GM_MAPPER in
 			none)	gm-suite "$suite" ;;

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Tests of gnttop on texts that a driver could write. Sourced by lab/selftest.sh (suite
+# runner), never run: its functions t_* are tests, in a folder of their own each.
+
+# The driver's two files, and gnttop on them: top [OPTION]...
+driver_says()
+{
+	{
+		printf '%s 0\n' total_maps total_hypercalls total_deferred total_undeferred leaked
+		printf 'maps 3\nkernel_side 2\nuser_side 12\ndeferred 1\n'
+		printf 'total_mapped_kernel 2\ntotal_mapped_user 12\ntotal_unmapped_kernel 0\n'
+		printf 'total_unmapped_user 0\ntotal_copied 0\ntotal_errors 0\n'
+	} >stats
+	cat >maps <<-'END'
+		pid comm file state offset count domids kernel_side user_side deferred age_ms
+		41 xenstored 1 open 0x0 1 3 0 1 0 90000
+		42 my\040qemu 2 open 0x0 8 3,14 1 8 0 5000
+		42 my\040qemu 2 removed 0x8000 4 4 1 3 1 2500
+	END
+}
+
+top()
+{
+	rc=0
+	timeout 60 "$GM_BUILD/tests/bin/gnttop" -b -r . "$@" >out 2>&1 || rc=$?
+}
+
+# row NUMBER PATTERN: of the table
+row() { sed -n "$((4 + $1))p" out | grep -qE "$2" || { cat out; return 1; }; }
+
+t_gnttop_adds_up_processes()
+{
+	driver_says
+	top && [ $rc = 0 ] || return
+	row 1 '^ +42 my\\040qemu +2 +12 +11 +2 +1 +2\.5$' || return
+	row 2 '^ +41 xenstored +1 +1 +1 +0 +0 +-$' || return
+	[ "$(wc -l <out)" = 6 ]
+}
+
+t_gnttop_sorts()
+{
+	driver_says
+	top -s maps && row 1 '^ +42 ' || return
+	echo '43 small 3 open 0x0 90 5 90 0 0 1' >>maps
+	top && row 3 '^ +43 ' || return
+	top -s kernel && row 1 '^ +43 '
+}
+
+t_gnttop_adds_up_guests()
+{
+	driver_says
+	top -g && row 1 '^ +3,14 +1 +8 +8 +1 +0 +-$' && row 2 '^ +4 +1 +4 +3 +1 +1 +2\.5$'
+}
+
+# 4 is no part of 14
+t_gnttop_filters_domains()
+{
+	driver_says
+	top -D 4 && row 1 '^ +42 my\\040qemu +1 +4 ' && [ "$(wc -l <out)" = 5 ] || return
+	top -D 14 && row 1 '^ +42 my\\040qemu +1 +8 ' || return
+	top -D 5 && [ "$(wc -l <out)" = 4 ]
+}
+
+# A newer driver may have more columns, in another order.
+t_gnttop_finds_columns_by_name()
+{
+	driver_says
+	echo 'total_new 5' >>stats
+	awk '{ print $11, "new", $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 }' maps >m && mv m maps
+	top && row 1 '^ +42 my\\040qemu +2 +12 +11 +2 +1 +2\.5$'
+}
+
+t_gnttop_refuses_what_it_does_not_know()
+{
+	local bad
+
+	for bad in '42 cut 2 open' '42 x 2 open 0x0 -8 3 1 8 0 1' '42 x 2 open 0x0 8q 3 1 8 0 1' \
+		   '42 x 2 open 0x0 99999999999 3 1 8 0 1' '42 x 2 open 0x0 8 3 1 8 0 1 1'; do
+		driver_says
+		echo "$bad" >>maps
+		top && [ $rc = 1 ] && grep -q 'not written by a driver that' out || return
+	done
+	driver_says
+	sed -i /total_copied/d stats
+	top && [ $rc = 1 ] || return
+	driver_says
+	sed -i 's/user_side/side/' maps
+	top && [ $rc = 1 ]
+}
+
+t_gnttop_json_is_json()
+{
+	driver_says
+	top -j && [ $rc = 0 ] || return
+	python3 -c 'import json; d = json.load(open("out"))
+assert d["stats"]["user_side"] == 12 and d["handles"] is None
+assert [p["pid"] for p in d["processes"]] == [42, 41]
+assert d["processes"][0]["oldest_deferred_map_ms"] == 2500'
+}
