@@ -242,6 +242,22 @@ t_console_benign_line_passes()
 	expect 0 '2 0 0'
 }
 
+# -- files from the machine -------------------------------------------------------
+
+t_data_is_kept()
+{
+	run test "$boot $begin printf '@@ data a one\\n1..1\\nok 1 a\\n@@ data a two words\\n' >&3; $end $finish"
+	expect 0 '2 0 0' || return
+	printf 'one\ntwo words\n' | cmp - res/a
+}
+
+t_data_stays_among_the_results()
+{
+	run test "$boot echo '@@ data ../a one' >&3; $begin printf '1..1\\nok 1 a\\n' >&3; $end $finish"
+	expect 1 '2 1 0' '^FAIL fake lab data' 'not a file name: \.\./a' || return
+	[ ! -e a ]
+}
+
 # -- nothing is left behind -----------------------------------------------------
 
 # start_hanging: labrun in the background on a machine that hangs; $pid
