@@ -33,7 +33,9 @@ ICOUNT ?=
 ROUNDS ?= 3
 # bench: ok, to take misses for good that are known and explained
 KNOWN  ?=
-export KERNEL LAB SUITE TEST ICOUNT ROUNDS KNOWN TIME SEED DEB_CONFIG
+# report: 1, to measure again what has been measured
+FRESH  ?=
+export KERNEL LAB SUITE TEST ICOUNT ROUNDS KNOWN FRESH TIME SEED DEB_CONFIG
 
 # The processor of the lab's machine: x86, or what the lab's file says. What is made for
 # another one than x86 has a name of its own in build/.
@@ -76,7 +78,7 @@ shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
 # Two kernels, each with all that boots; what differs between them is ours.
-.PHONY: bench bench-compare
+.PHONY: bench bench-compare report
 bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST= KNOWN=]
 	@$(lab)/setup.sh bench
 	@$(MAKE) --no-print-directory KERNEL=stock FLAVOR=fast machine
@@ -86,6 +88,11 @@ bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with
 bench-compare: ## what has changed between two runs of `make bench`, the last two unless named  [OLD= NEW=]
 	@$(lab)/setup.sh bench
 	@tools/xen-tests/report/bench.py --build build compare $(if $(or $(OLD),$(NEW)),"$(OLD)" "$(NEW)")
+
+# What is measured is measured as `make bench` does, lab by lab; a miss is for the page to show.
+report: ## build/report/index.html: figures, defects, tests, coverage  [FRESH=1 ROUNDS= LAB=]
+	@$(lab)/setup.sh report
+	@$(lab)/report.sh
 
 kernel: $(or $(need_source),setup) ## build the kernel of the lab  [KERNEL= FLAVOR=]
 	@$(lab)/kernel.sh
@@ -222,6 +229,7 @@ help: ## this list
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		KNOWN 'bench: ok, not to fail for a target whose miss is known and explained in Documentation/bench.md' \
+		FRESH 'report: 1, to measure again what has been measured' \
 		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \
 		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
 		GM_LONG '1: test programs that have a longer run in them take it (test-all does)' \
