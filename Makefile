@@ -78,7 +78,7 @@ shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
 # Two kernels, each with all that boots; what differs between them is ours.
-.PHONY: bench bench-compare report
+.PHONY: bench bench-compare report coverage
 bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST= KNOWN=]
 	@$(lab)/setup.sh bench
 	@$(MAKE) --no-print-directory KERNEL=stock FLAVOR=fast machine
@@ -93,6 +93,12 @@ bench-compare: ## what has changed between two runs of `make bench`, the last tw
 report: ## build/report/index.html: figures, defects, tests, coverage  [FRESH=1 ROUNDS= LAB=]
 	@$(lab)/setup.sh report
 	@$(lab)/report.sh
+
+# The build of a kernel that counts what it executes, then labs in turn.
+coverage: source $(call gpu_of,$(or $(LAB),*)) ## lines and branches of ours that the suites execute  [LAB= SUITE=]
+	@$(lab)/setup.sh coverage
+	@$(MAKE) --no-print-directory KERNEL=ours FLAVOR=gcov machine
+	@$(lab)/coverage.sh
 
 kernel: $(or $(need_source),setup) ## build the kernel of the lab  [KERNEL= FLAVOR=]
 	@$(lab)/kernel.sh
@@ -223,7 +229,7 @@ help: ## this list
 	@printf '\n%s\n' 'Variables'
 	@printf '  %-13s %s\n' \
 		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
-		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): the kernel checks itself (configs/kernel/flavors)" \
+		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): a kernel that checks itself, or counts (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, xgpu-device, grants, tools, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \

@@ -502,10 +502,16 @@ gnttop_check=$GM_TOP/tools/lib/selftest.sh
 # shellcheck source=/dev/null
 . "$gnttop_check"
 
+# -- make coverage ---------------------------------------------------------------------
+
+coverage_check=$GM_SCRIPTS/coverage-selftest.sh
+# shellcheck source=/dev/null
+. "$coverage_check"
+
 # -------------------------------------------------------------------------------
 
 # In the order of the files, which is the order of the ideas.
-mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0" "$gpu_check" "$gnttop_check")
+mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0" "$gpu_check" "$gnttop_check" "$coverage_check")
 if [ -n "${TEST:-}" ]; then
 	tests=("$TEST")
 	declare -F "t_$TEST" >/dev/null || tests=()
