@@ -31,7 +31,11 @@ TEST   ?=
 ICOUNT ?=
 # bench: how often each kernel runs
 ROUNDS ?= 3
-export KERNEL LAB SUITE TEST ICOUNT ROUNDS TIME SEED DEB_CONFIG
+# bench: ok, to take misses for good that are known and explained
+KNOWN  ?=
+# report: 1, to measure again what has been measured
+FRESH  ?=
+export KERNEL LAB SUITE TEST ICOUNT ROUNDS KNOWN FRESH TIME SEED DEB_CONFIG
 
 # The processor of the lab's machine: x86, or what the lab's file says. What is made for
 # another one than x86 has a name of its own in build/.
@@ -74,12 +78,27 @@ shell: machine $(call gpu_of,$(or $(LAB),pv)) ## an interactive shell in dom0  [
 	@$(lab)/boot.sh shell $(or $(LAB),pv)
 
 # Two kernels, each with all that boots; what differs between them is ours.
-.PHONY: bench
-bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST=]
+.PHONY: bench bench-compare report coverage
+bench: source $(call gpu_of,$(or $(LAB),*)) ## figures: ours against stock, with tables and plots  [ROUNDS= LAB= TEST= KNOWN=]
 	@$(lab)/setup.sh bench
 	@$(MAKE) --no-print-directory KERNEL=stock FLAVOR=fast machine
 	@$(MAKE) --no-print-directory KERNEL=ours FLAVOR=fast machine
 	@$(lab)/bench.sh
+
+bench-compare: ## what has changed between two runs of `make bench`, the last two unless named  [OLD= NEW=]
+	@$(lab)/setup.sh bench
+	@tools/xen-tests/report/bench.py --build build compare $(if $(or $(OLD),$(NEW)),"$(OLD)" "$(NEW)")
+
+# What is measured is measured as `make bench` does, lab by lab; a miss is for the page to show.
+report: ## build/report/index.html: figures, defects, tests, coverage  [FRESH=1 ROUNDS= LAB=]
+	@$(lab)/setup.sh report
+	@$(lab)/report.sh
+
+# The build of a kernel that counts what it executes, then labs in turn.
+coverage: source $(call gpu_of,$(or $(LAB),*)) ## lines and branches of ours that the suites execute  [LAB= SUITE=]
+	@$(lab)/setup.sh coverage
+	@$(MAKE) --no-print-directory KERNEL=ours FLAVOR=gcov machine
+	@$(lab)/coverage.sh
 
 kernel: $(or $(need_source),setup) ## build the kernel of the lab  [KERNEL= FLAVOR=]
 	@$(lab)/kernel.sh
@@ -206,15 +225,17 @@ distclean: clean ## ... and the cache that all checkouts share
 help: ## this list
 	@awk -F ':.*## ' \
 		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		 /^[a-z][a-z-]*:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		 /^[a-z][a-z-]*:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' 'Variables'
-	@printf '  %-11s %s\n' \
+	@printf '  %-13s %s\n' \
 		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
-		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): the kernel checks itself (configs/kernel/flavors)" \
+		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): a kernel that checks itself, or counts (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, xgpu-device, grants, tools, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
+		KNOWN 'bench: ok, not to fail for a target whose miss is known and explained in Documentation/bench.md' \
+		FRESH 'report: 1, to measure again what has been measured' \
 		ROUNDS 'bench: how often (3); a lab whose time is counted needs no more than 2' \
 		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
 		GM_LONG '1: test programs that have a longer run in them take it (test-all does)' \

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <xenevtchn.h>
 
+#include "gm_fault.h"
 #include "observe.h"
 
 #define PAGES		40U
@@ -42,36 +43,11 @@ struct scene {
  */
 typedef int (*chain_fn)(struct scene *s);
 
-#define broken() do {							\
-	ksft_print_msg("broken off in line %d: %s\n", __LINE__,		\
-		       strerror(errno));				\
-	exit(KSFT_FAIL);						\
-} while (0)
-
 static int failed(int *err)
 {
 	if (!*err)
 		*err = errno;
 	return *err;
-}
-
-static void arm(int fd, int nth)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d", nth);
-
-	if (pwrite(fd, text, len, 0) != len)
-		broken();
-}
-
-/* How many calls that can fail until one does; 0: it has, or none is to. */
-static int left(int fd)
-{
-	char text[16] = "";
-
-	if (pread(fd, text, sizeof(text) - 1, 0) < 0)
-		broken();
-	return atoi(text);
 }
 
 /* munmap() may need memory, to split a VMA; the second time it has some. */
@@ -80,7 +56,7 @@ static void unmap(void *addr, size_t size, int *err)
 	if (munmap(addr, size)) {
 		failed(err);
 		if (munmap(addr, size))
-			broken();
+			gm_broken();
 	}
 }
 
@@ -93,7 +69,7 @@ static void touch(void *addr, int *err)
 		if (sig == SIGBUS && !*err)
 			*err = EFAULT;
 		else if (sig || gm_check(page_at(addr, i), SEED, i, 1) != -1)
-			broken();
+			gm_broken();
 	}
 }
 
@@ -113,7 +89,7 @@ static int chain_map(struct scene *s)
 		touch(addr, &err);
 		unmap(addr, SIZE, &err);
 		if (gm_gntdev_unmap_ref(fd, index, PAGES))
-			broken();
+			gm_broken();
 	}
 	close(fd);
 	return err;
@@ -228,7 +204,7 @@ static int chain_copy(struct scene *s)
 		if (ioctl(fd, IOCTL_GNTDEV_GRANT_COPY, &copy))
 			failed(&err);
 		else if (segs[i].status != GNTST_okay)
-			broken();
+			gm_broken();
 	}
 	close(fd);
 	return err;
@@ -284,14 +260,14 @@ static int chain_close(struct scene *s)
  */
 static pid_t fork_of(struct scene *s)
 {
-	int n = gm_self_is_pv() ? left(s->nth) : 0;
+	int n = gm_self_is_pv() ? gm_fail_left(s->nth) : 0;
 	pid_t pid;
 
 	if (n)
-		arm(s->nth, 0);
+		gm_fail_arm(s->nth, 0);
 	pid = fork();
 	if (n && pid)
-		arm(s->nth, n);
+		gm_fail_arm(s->nth, n);
 	return pid;
 }
 
@@ -319,7 +295,7 @@ static int chain_fork(struct scene *s)
 	if (pid < 0)
 		failed(&err);
 	else if (waitpid(pid, &status, 0) != pid || status)
-		broken();
+		gm_broken();
 	touch(addr, &err);
 	unmap(addr, SIZE, &err);
 	close(fd);
@@ -341,7 +317,7 @@ static int chain_dmabuf_export(struct scene *s)
 		return errno;
 	op = calloc(1, sizeof(*op) + PAGES * sizeof(op->refs[0]));
 	if (!op)
-		broken();
+		gm_broken();
 	op->count = PAGES;
 	op->domid = s->grant->domid;
 	memcpy(op->refs, s->grant->refs, PAGES * sizeof(op->refs[0]));
@@ -372,22 +348,22 @@ static uint32_t grantee(struct scene *s)
 static int udmabuf_of(struct scene *s)
 {
 	struct udmabuf_create create = { .size = SIZE };
-	int device, fd, n = left(s->nth);
+	int device, fd, n = gm_fail_left(s->nth);
 
 	if (n)
-		arm(s->nth, 0);
+		gm_fail_arm(s->nth, 0);
 	device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
 	create.memfd = memfd_create("fail_nth", MFD_ALLOW_SEALING | MFD_CLOEXEC);
 	if (device < 0 || ftruncate(create.memfd, SIZE) ||
 	    fcntl(create.memfd, F_ADD_SEALS, F_SEAL_SHRINK))
-		broken();
+		gm_broken();
 	fd = ioctl(device, UDMABUF_CREATE, &create);
 	if (fd < 0)
-		broken();
+		gm_broken();
 	close(create.memfd);
 	close(device);
 	if (n)
-		arm(s->nth, n);
+		gm_fail_arm(s->nth, n);
 	return fd;
 }
 
@@ -401,7 +377,7 @@ static int chain_dmabuf_import(struct scene *s)
 	dmabuf = udmabuf_of(s);
 	op = calloc(1, sizeof(*op) + PAGES * sizeof(op->refs[0]));
 	if (!op)
-		broken();
+		gm_broken();
 	fd = gm_gntdev_open();
 	if (fd < 0)
 		failed(&err);
@@ -413,7 +389,7 @@ static int chain_dmabuf_import(struct scene *s)
 		if (ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_TO_REFS, op))
 			failed(&err);
 		else if (!i && ioctl(fd, IOCTL_GNTDEV_DMABUF_IMP_RELEASE, &release))
-			broken();
+			gm_broken();
 	}
 	if (fd >= 0)
 		close(fd);
@@ -453,16 +429,15 @@ CHAIN(fork, 10);
 CHAIN(dmabuf_export, 5);
 CHAIN(dmabuf_import, 5);
 
-static const char *const faults[] = {
-	DEBUGFS "/failslab", DEBUGFS "/fail_page_alloc", GNTDEV_DEBUGFS "/fail_map",
-	GNTDEV_DEBUGFS "/fail_unmap", GNTDEV_DEBUGFS "/fail_copy",
+static const char *const hypercalls[] = {
+	GNTDEV_DEBUGFS "/fail_map", GNTDEV_DEBUGFS "/fail_unmap", GNTDEV_DEBUGFS "/fail_copy",
 };
 
-/* Every failure would print a stack: on a slow console that is most of the time. */
-static void set_verbose(int level)
+/* As gm_fail_allocations(), for the driver's hypercalls; stock has none of them. */
+static void fail_hypercalls(bool on)
 {
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		fault_set(faults[i], "verbose", level);
+	for (size_t i = 0; i < sizeof(hypercalls) / sizeof(hypercalls[0]); i++)
+		fault_set(hypercalls[i], "verbose", on ? 0 : 2);
 }
 
 FIXTURE_SETUP(fail_nth)
@@ -478,60 +453,24 @@ FIXTURE_SETUP(fail_nth)
 	self->scene.port = port;
 	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	ASSERT_LE(0, self->kmsg);
-	self->scene.nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	self->scene.nth = gm_fail_open();
 	if (self->scene.nth < 0)
 		SKIP(return, "this kernel has no fault injection");
 	debugfs_mount();
-	/* Allocations that may sleep are the ones that are meant. */
-	ASSERT_EQ(0, gm_write_file(DEBUGFS "/failslab/ignore-gfp-wait", "N"));
-	ASSERT_EQ(0, gm_write_file(DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "N"));
-	ASSERT_EQ(0, gm_write_file(DEBUGFS "/fail_page_alloc/min-order", "0"));
-	set_verbose(0);
+	ASSERT_EQ(0, gm_fail_allocations(true));
+	fail_hypercalls(true);
 }
 
 FIXTURE_TEARDOWN(fail_nth)
 {
-	set_verbose(2);
-	gm_write_file(DEBUGFS "/failslab/ignore-gfp-wait", "Y");
-	gm_write_file(DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "Y");
-	gm_write_file(DEBUGFS "/fail_page_alloc/min-order", "1");
+	fail_hypercalls(false);
+	gm_fail_allocations(false);
 	if (self->scene.nth >= 0)
 		close(self->scene.nth);
 	close(self->kmsg);
 	xenevtchn_close(self->xce);
 	granter_teardown(_metadata, &self->gr);
 }
-
-/* What a kernel says that has found itself wrong; labrun looks for more of them. */
-static const char *const complaints[] = {
-	"WARNING:", "BUG:", "Bad page", "refcount_t:", "not unmapped:", "UBSAN:", "ODEBUG:",
-	"possible circular locking", "INFO: trying to register", "unreferenced object",
-};
-
-/* The next complaint in the kernel's log since the last call, or NULL. */
-static const char *complaint(int kmsg, char *line, size_t size)
-{
-	ssize_t len;
-
-	for (;;) {
-		len = read(kmsg, line, size - 1);
-		if (len < 0 && errno == EPIPE)
-			continue;	/* some were overwritten meanwhile */
-		if (len <= 0)
-			return NULL;
-		line[len] = '\0';
-		for (size_t i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++)
-			if (strstr(line, complaints[i]))
-				return line;
-	}
-}
-
-#define EXPECT_NO_COMPLAINT() do {					\
-	char __line[2048];						\
-									\
-	EXPECT_EQ(NULL, complaint(self->kmsg, __line, sizeof(__line)))	\
-		TH_LOG("%s", __line);					\
-} while (0)
 
 /*
  * How many objects kmemleak takes for lost; 0 where there is none. It is asked twice: a
@@ -548,11 +487,11 @@ static int objects_lost(void)
 	for (int i = 0; i < 2; i++) {
 		gm_sleep_ms(KMEMLEAK_AGE_MS);
 		if (gm_write_file(KMEMLEAK, "scan"))
-			broken();
+			gm_broken();
 	}
 	f = fopen(KMEMLEAK, "re");
 	if (!f)
-		broken();
+		gm_broken();
 	while (fgets(line, sizeof(line), f))
 		n += !strncmp(line, "unreferenced", strlen("unreferenced"));
 	fclose(f);
@@ -568,7 +507,7 @@ static void sweep_begin(FIXTURE_DATA(fail_nth) *self)
 	self->slab = gm_slab_kb();
 	self->granted = gm_grants_given();
 	if (self->granted < 0)
-		broken();
+		gm_broken();
 	lseek(self->kmsg, 0, SEEK_END);
 }
 
@@ -580,7 +519,7 @@ static void sweep_end(struct __test_metadata *_metadata, FIXTURE_DATA(fail_nth) 
 	EXPECT_EQ(self->maptrack, gm_maptrack_frames(gm_self_domid()));
 	EXPECT_GE(self->slab + SLAB_SLACK_KB, slab);
 	EXPECT_EQ(self->lost, objects_lost()) TH_LOG("kmemleak has found some");
-	EXPECT_NO_COMPLAINT();
+	EXPECT_NO_COMPLAINT(self->kmsg);
 }
 
 /* After failure @n of the chain */
@@ -591,7 +530,7 @@ static void expect_nothing_left(struct __test_metadata *_metadata,
 	EXPECT_TRUE(gm_wait(gm_grants_given() == self->granted, LATER_MS))
 		TH_LOG("granted: %d, not %d", gm_grants_given(), self->granted);
 	EXPECT_NOW(&self->base);
-	EXPECT_NO_COMPLAINT();
+	EXPECT_NO_COMPLAINT(self->kmsg);
 	EXPECT_EQ(0, chain(&self->scene));
 	if (_metadata->exit_code != KSFT_PASS)
 		gm_note("that was after failure %d", n);
@@ -622,10 +561,10 @@ TEST_F_TIMEOUT(fail_nth, g14_each_failure_in_turn, GM_LONG_TEST_S)
 	ASSERT_EQ(0, err);
 	sweep_begin(self);
 	for (n = 1; n < MAX_NTH && injected; n++) {
-		arm(self->scene.nth, n);
+		gm_fail_arm(self->scene.nth, n);
 		err = variant->chain(&self->scene);
-		injected = !left(self->scene.nth);
-		arm(self->scene.nth, 0);
+		injected = !gm_fail_left(self->scene.nth);
+		gm_fail_arm(self->scene.nth, 0);
 		EXPECT_TRUE(may_be_reported(err))
 			TH_LOG("failure %d: %s", n, strerror(err));
 		by_errno[err & 255]++;
@@ -650,13 +589,13 @@ TEST_F_TIMEOUT(fail_nth, g14_each_failure_in_turn, GM_LONG_TEST_S)
  */
 static int exit_with_mapping(struct gm_grant *grant, int n)
 {
-	int nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	int nth = gm_fail_open();
 	void *addr;
 	int fd;
 
 	if (nth < 0)
 		return 255;
-	arm(nth, n);
+	gm_fail_arm(nth, n);
 	fd = gm_gntdev_open();
 	if (fd < 0)
 		return errno;
@@ -675,13 +614,13 @@ static int chain_exit(struct scene *s, int n, bool *injected)
 	if (!pid)
 		_exit(exit_with_mapping(s->grant, n));
 	if (pid < 0 || waitid(P_PID, pid, &info, WEXITED | WNOWAIT))
-		broken();
+		gm_broken();
 	snprintf(path, sizeof(path), "/proc/%d/fail-nth", pid);
 	if (gm_read_file(path, text, sizeof(text)) <= 0)
-		broken();
+		gm_broken();
 	*injected = n && atoi(text) == 0;
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		broken();
+		gm_broken();
 	return WEXITSTATUS(status);
 }
 

@@ -197,6 +197,12 @@ c_spin()
 	tools/xen-tests/model/run.sh
 }
 
+# Figures are judged, and the page of `make report` made, as they should be.
+c_python()
+{
+	(cd tools/xen-tests/report && /usr/bin/python3 -B -m unittest -q)
+}
+
 failed=0
 run()
 {
@@ -224,7 +230,7 @@ if [ $# -gt 0 ]; then
 	exit $failed
 fi
 # What needs no kernel tree does not keep others from theirs.
-run spdx shellcheck spin
+run spdx shellcheck spin python
 lock tree
 run docs checkpatch clang_format kernel_doc W1_and_sparse modules abi programs
 exit $failed

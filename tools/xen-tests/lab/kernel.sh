@@ -3,7 +3,7 @@
 #
 # kernel.sh: build the kernel ($KERNEL: ours, stock or a flavour of ours) and put what boots into
 # build/kernel/$KERNEL: vmlinux (uncompressed, as Xen and libxl take it: a stripped ELF
-# file; for arm64 the Image) and modules/.
+# file; for arm64 the Image) and modules/; of gcov also gcno/, what its counts are explained with.
 
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/kbuild.sh"
@@ -84,6 +84,11 @@ publish()
 	}
 	# Links back into the cache.
 	find "$tmp/modules" -type l -delete
+	if [ "$GM_KERNEL" = gcov ]; then
+		# What its counts are explained with (coverage.sh): of this build, and no other
+		mkdir "$tmp/gcno"
+		(cd "$obj" && find . -name '*.gcno' | rsync -a --files-from=- . "$tmp/gcno/")
+	fi
 	cp "$obj/.config" "$tmp/config"
 	cp "$obj/include/config/kernel.release" "$tmp/release"
 	echo "$inputs" >"$tmp/inputs"

@@ -37,6 +37,9 @@ sparse             | /usr/bin/sparse                         | semantic checker 
 clang-format       | /usr/bin/clang-format                   | formatting of C code
 shellcheck         | /usr/bin/shellcheck                     | checker for shell scripts
 spin               | /usr/bin/spin                           | searches the model of the notifier protocol
+gnuplot-nox        | /usr/bin/gnuplot                        | tests of the page of figures: its plots
+python3-jinja2     | /usr/lib/python3/dist-packages/jinja2/__init__.py | ... its template
+python3-markdown-it | /usr/lib/python3/dist-packages/markdown_it/__init__.py | ... the tables of Documentation/
 '
 
 # Only `make docs` needs these, and the check that it still works.
@@ -75,6 +78,18 @@ debootstrap        | /usr/sbin/debootstrap                   | the Debian in whi
 # Only `make bench` needs these.
 GM_BENCH_PACKAGES='
 gnuplot-nox        | /usr/bin/gnuplot                        | plots of the figures
+python3            | /usr/bin/python3                        | tables of the figures
+'
+
+# Only `make coverage` needs these.
+GM_COVERAGE_PACKAGES='
+lcov               | /usr/bin/lcov                           | adds up what was executed, and draws it
+'
+
+# Only `make report` needs these, besides what `make bench` does.
+GM_REPORT_PACKAGES='
+python3-jinja2     | /usr/lib/python3/dist-packages/jinja2/__init__.py | fills in the page
+python3-markdown-it | /usr/lib/python3/dist-packages/markdown_it/__init__.py | reads the tables of Documentation/
 '
 
 # Only `make test-root` needs these.

@@ -7,6 +7,7 @@
  *   @@ begin SUITE/PROG           what follows is the KTAP of that program ...
  *   @@ end SUITE/PROG STATUS      ... which has ended
  *   @@ note TEXT                  for the reader
+ *   @@ data FILE TEXT             a line for FILE, among the results
  *   @@ done STATUS                nothing left but to power off
  *
  * A test counts as passed only when its "ok" line was seen: a program that dies
@@ -304,6 +305,26 @@ static void prog_end_line(struct report *r, const char *what)
 
 /* -- lines --------------------------------------------------------------- */
 
+/* The machine has no other way to hand over a file. A name with a slash is none. */
+static void data_line(struct report *r, const char *line)
+{
+	size_t len = strcspn(line, " ");
+	char path[4096];
+	FILE *f;
+
+	if (!len || line[0] == '.' || memchr(line, '/', len) || len >= NAME_SIZE) {
+		fail(r, "lab", "data", "not a file name: %.*s", (int)len, line);
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/%.*s", r->dir, (int)len, line);
+	line += len;
+	f = fopen(path, "a");
+	if (!f || fprintf(f, "%s\n", *line ? line + 1 : line) < 0)
+		fail(r, "lab", "data", "%s: cannot be written", path);
+	if (f && fclose(f))
+		fail(r, "lab", "data", "%s: cannot be written", path);
+}
+
 static void job_word(struct report *r, char *line)
 {
 	if (!strncmp(line, "begin ", 6)) {
@@ -312,6 +333,8 @@ static void job_word(struct report *r, char *line)
 		prog_end_line(r, line + 4);
 	} else if (!strncmp(line, "note ", 5)) {
 		printf("%s%s\n", r->mode == MODE_TEST ? "# " : "", line + 5);
+	} else if (!strncmp(line, "data ", 5)) {
+		data_line(r, line + 5);
 	} else if (!strncmp(line, "ready ", 6)) {
 		line += strlen("ready ");
 		line += strcspn(line, " ");

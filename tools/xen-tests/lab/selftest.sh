@@ -242,6 +242,22 @@ t_console_benign_line_passes()
 	expect 0 '2 0 0'
 }
 
+# -- files from the machine -------------------------------------------------------
+
+t_data_is_kept()
+{
+	run test "$boot $begin printf '@@ data a one\\n1..1\\nok 1 a\\n@@ data a two words\\n' >&3; $end $finish"
+	expect 0 '2 0 0' || return
+	printf 'one\ntwo words\n' | cmp - res/a
+}
+
+t_data_stays_among_the_results()
+{
+	run test "$boot echo '@@ data ../a one' >&3; $begin printf '1..1\\nok 1 a\\n' >&3; $end $finish"
+	expect 1 '2 1 0' '^FAIL fake lab data' 'not a file name: \.\./a' || return
+	[ ! -e a ]
+}
+
 # -- nothing is left behind -----------------------------------------------------
 
 # start_hanging: labrun in the background on a machine that hangs; $pid
@@ -486,10 +502,16 @@ gnttop_check=$GM_TOP/tools/lib/selftest.sh
 # shellcheck source=/dev/null
 . "$gnttop_check"
 
+# -- make coverage ---------------------------------------------------------------------
+
+coverage_check=$GM_SCRIPTS/coverage-selftest.sh
+# shellcheck source=/dev/null
+. "$coverage_check"
+
 # -------------------------------------------------------------------------------
 
 # In the order of the files, which is the order of the ideas.
-mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0" "$gpu_check" "$gnttop_check")
+mapfile -t tests < <(sed -n 's/^t_\([a-z_]*\)()$/\1/p' "$0" "$gpu_check" "$gnttop_check" "$coverage_check")
 if [ -n "${TEST:-}" ]; then
 	tests=("$TEST")
 	declare -F "t_$TEST" >/dev/null || tests=()

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# setup.sh [check|docs|bench|gpu|deb|test-root]: install the Debian packages that this machine lacks.
+# setup.sh [check|docs|bench|report|coverage|gpu|deb|test-root]: install the Debian packages
+# that this machine lacks.
 #
 # Each package is probed for by a file of it: when all are there, apt is not even
-# started. With "check", "docs", "bench", "gpu", "deb" or "test-root", what only that part needs is
-# installed too; with GM_ARCH=arm64, what a lab with that processor needs, and with KERNEL=debian what
-# unpacking Debian's image takes.
+# started. With the name of a part, what only that part needs is installed too; with
+# GM_ARCH=arm64, what a lab with that processor needs, and with KERNEL=debian what unpacking
+# Debian's image takes.
 
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/packages.sh"
@@ -16,6 +17,8 @@ case ${1:-} in
 check)	list+=$GM_CHECK_PACKAGES$GM_DOCS_PACKAGES ;;
 docs)	list+=$GM_DOCS_PACKAGES ;;
 bench)	list+=$GM_BENCH_PACKAGES ;;
+report)	list+=$GM_BENCH_PACKAGES$GM_REPORT_PACKAGES ;;
+coverage) list+=$GM_COVERAGE_PACKAGES ;;
 gpu)	list+=$GM_GPU_PACKAGES ;;
 deb)	list+=$GM_DEB_PACKAGES ;;
 test-root) list+=$GM_TEST_ROOT_PACKAGES ;;

@@ -25,6 +25,22 @@ add()
 	fi
 }
 
+# keep RESULTS SUITES [LAB]: the last complete run of each suite, by kernel, for `make report`.
+# Its file "run" says when that was, of which source, and the counts of all suites together.
+keep()
+{
+	local dir=$GM_BUILD/kept/$GM_KERNEL/${3:-$1} suite run
+
+	[ -z "${TEST:-}" ] || return 0
+	run="$(date -u +%Y-%m-%dT%H:%M:%SZ) $(git -C "$GM_TOP" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"
+	run+=" $(cat "$GM_BUILD/results/$1/counts" 2>/dev/null || echo 0 1 0)"
+	for suite in $2; do
+		fresh_dir "$dir/$suite"
+		cp "$GM_BUILD/results/$1/$suite.ktap" "$dir/$suite/" 2>/dev/null || true
+		echo "$run" >"$dir/$suite/run"
+	done
+}
+
 # selected "SUITES": those of them that SUITE asks for
 selected()
 {
@@ -63,6 +79,7 @@ if [ -n "$(selected runner)" ] && [ -z "${LAB:-}" ] &&
 	say "runner: the lab runner itself, against pretended machines"
 	"$GM_SCRIPTS/selftest.sh" || true
 	add "$GM_BUILD/results/runner"
+	keep runner runner host
 	programs=$((passed + failed + skipped))
 fi
 
@@ -73,6 +90,7 @@ if [ -n "$(selected xgpu-device)" ] && [ -z "${LAB:-}" ]; then
 	"$GM_TOP/tools/xen-tests/xgpu-device/test.sh" || rc=$?
 	[ $rc -lt 128 ] || exit $rc
 	add "$GM_BUILD/results/xgpu-device"
+	keep xgpu-device xgpu-device host
 	programs=$((programs + $(find "$GM_BUILD/results/xgpu-device" -mindepth 2 -name '*.ktap' | wc -l)))
 fi
 
@@ -93,6 +111,7 @@ for lab in $labs; do
 	say "$lab: ${suites% } (kernel: $GM_KERNEL; console: build/logs/$lab/console.log)"
 	run_lab "$lab" "${suites% }" "$LAB_TRIES"
 	add "$GM_BUILD/results/$lab"
+	keep "$lab" "${suites% }"
 	programs=$((programs + $(find "$GM_BUILD/results/$lab" -mindepth 2 -name '*.ktap' | wc -l)))
 done
 for suite in ${SUITE:-}; do

@@ -167,7 +167,7 @@ run_in_driver_domain()
 	tail -n +1 -f $log | tr -d '\r' |
 		awk '/^@@ begin/ { p = 1 }
 		     /^@@ done/ { exit }
-		     p { print; fflush() }
+		     p || /^@@ data/ { print; fflush() }
 		     /^@@ end/ { p = 0 }' &
 	relay=$!
 	explain_silence "$log" "$driver" &
@@ -280,5 +280,6 @@ test)
 		esac
 		kernel_state "$suite"
 	done
+	gm-coverage dom0
 	;;
 esac

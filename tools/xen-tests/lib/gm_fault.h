@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One failure after the other, where the kernel offers it (Documentation/fault-injection of
+ * the kernel, fail-nth), and whether the kernel complained.
+ */
+#ifndef GM_FAULT_H
+#define GM_FAULT_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gm_test.h"
+
+#define GM_FAULTS "/sys/kernel/debug"
+
+/* A test that cannot go on, in a function that is not one. */
+#define gm_broken() \
+	do { \
+		ksft_print_msg("broken off in line %d: %s\n", __LINE__, \
+			       strerror(errno)); \
+		exit(KSFT_FAIL); \
+	} while (0)
+
+/* The calling thread's failures, or -1: there is no fault injection. */
+static inline int gm_fail_open(void)
+{
+	return open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+}
+
+/* Call number @nth of those that can fail does; 0: none does. */
+static inline void gm_fail_arm(int fd, int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", nth);
+
+	if (pwrite(fd, text, len, 0) != len)
+		gm_broken();
+}
+
+/* How many calls that can fail until one does; 0: it has, or none is to. */
+static inline int gm_fail_left(int fd)
+{
+	char text[16] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+		gm_broken();
+	return atoi(text);
+}
+
+/*
+ * Allocations that may sleep are the ones that are meant; each failure would print a stack,
+ * which on a slow console is most of the time. 0, or -errno.
+ */
+static inline int gm_fail_allocations(bool on)
+{
+	static const char *const files[][3] = {
+		{ GM_FAULTS "/failslab/ignore-gfp-wait", "N", "Y" },
+		{ GM_FAULTS "/failslab/verbose", "0", "2" },
+		{ GM_FAULTS "/fail_page_alloc/ignore-gfp-wait", "N", "Y" },
+		{ GM_FAULTS "/fail_page_alloc/min-order", "0", "1" },
+		{ GM_FAULTS "/fail_page_alloc/verbose", "0", "2" },
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int ret = gm_write_file(files[i][0], files[i][on ? 1 : 2]);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/*
+ * The next line of the kernel's log, from where @kmsg is, in which it says that it has found
+ * itself wrong, in @line; or NULL. labrun looks for more of them.
+ */
+static inline const char *gm_complaint(int kmsg, char *line, size_t size)
+{
+	static const char *const complaints[] = {
+		"WARNING:",
+		"BUG:",
+		"Bad page",
+		"refcount_t:",
+		"not unmapped:",
+		"UBSAN:",
+		"ODEBUG:",
+		"possible circular locking",
+		"INFO: trying to register",
+		"unreferenced object",
+	};
+	ssize_t len;
+
+	for (;;) {
+		len = read(kmsg, line, size - 1);
+		if (len < 0 && errno == EPIPE)
+			continue; /* some were overwritten meanwhile */
+		if (len <= 0)
+			return NULL;
+		line[len] = '\0';
+		for (size_t i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++)
+			if (strstr(line, complaints[i]))
+				return line;
+	}
+}
+
+#define EXPECT_NO_COMPLAINT(kmsg) \
+	do { \
+		char __line[2048]; \
+\
+		EXPECT_EQ(NULL, gm_complaint(kmsg, __line, sizeof(__line))) \
+		TH_LOG("%s", __line); \
+	} while (0)
+
+#endif /* GM_FAULT_H */
