@@ -25,6 +25,6 @@ echo 'xen-gntdev-y += version.o' >>"$1/gntdev/Makefile"
 for name in $headers; do
 	install -D -m 644 "$top/include/$name" "$1/include/$name"
 done
-for name in Kbuild dkms.conf compat/linux/mmu_notifier.h; do
+for name in Kbuild dkms.conf; do
 	install -D -m 644 "$here/$name" "$1/$name"
 done

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * mmap() of grants while an invalidation of something else in the same process is in flight,
- * and has called a subscription (a GPU's, say) back. In the stock notifier core the new
- * subscription is put aside then: nobody would tell the driver of a munmap() that comes before
- * that invalidation has ended, the mm would zap page table entries that Xen guards, and a PV
- * domain does not survive that.
+ * and has called a subscription (a GPU's, say) back. The stock notifier core puts the new
+ * subscription aside until that has ended: who wrote page table entries meanwhile would not be
+ * told of a munmap(), the mm would zap entries that Xen guards, and a PV domain does not survive
+ * that.
  *
- * With our core mmap() does not wait; as an external module of a stock kernel (KERNEL=debian)
- * the driver has it wait until the subscription is in.
+ * The driver writes entries as a reader only. So with our core mmap() does not wait; on a stock
+ * kernel (KERNEL=debian) it waits, in mmu_interval_read_begin(), until the subscription is in.
  *
  * The process is a child, and its parent looks at it from outside: whoever waits in mmap()
  * holds the mmap lock.
