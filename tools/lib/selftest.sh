@@ -39,6 +39,16 @@ t_gnttop_adds_up_processes()
 	[ "$(wc -l <out)" = 6 ]
 }
 
+# The age is that of the oldest map with a busy page, not of the last, nor of one without.
+t_gnttop_names_the_oldest()
+{
+	driver_says
+	sed -i '/removed/d' maps
+	printf '42 my\\040qemu 2 closed %s 1 5 1 0 1 %s\n' 0x9000 4000 0xa000 70000 0xb000 3000 >>maps
+	top && row 1 '^ +42 my\\040qemu +4 .* 70\.0$' || return
+	grep -qF 'busy page: my\040qemu (42), domain 5, closed, made 70.0 s ago' out
+}
+
 t_gnttop_sorts()
 {
 	driver_says
@@ -98,4 +108,15 @@ t_gnttop_json_is_json()
 assert d["stats"]["user_side"] == 12 and d["handles"] is None
 assert [p["pid"] for p in d["processes"]] == [42, 41]
 assert d["processes"][0]["oldest_deferred_map_ms"] == 2500'
+}
+
+# Keys cannot be waited for: it would look as often as it can.
+t_gnttop_without_a_terminal_ends()
+{
+	local rc=0
+
+	driver_says
+	TERM=xterm timeout 60 "$GM_BUILD/tests/bin/gnttop" -n 3 -r . </dev/null >out 2>&1 || rc=$?
+	cat out
+	[ $rc = 1 ] && grep -q 'use -b' out
 }
