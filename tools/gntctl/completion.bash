@@ -11,7 +11,7 @@ _gntctl()
 	*:grant)	words='-r -t' ;;
 	*:map)		words='-r -p -x -t' ;;
 	*:copy)		words='-w' ;;
-	*:watch)	words='-i -n' ;;
+	*:watch)	words='-i -n -r' ;;
 	*)		words='' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

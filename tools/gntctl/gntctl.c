@@ -25,7 +25,7 @@ static const struct {
 	  "map grants, say what Xen made of each, hold them" },
 	{ "copy", cmd_copy, "[-w] DOMID REF [OFFSET [LENGTH]]",
 	  "copy out of a grant to standard output; -w: from standard input into it" },
-	{ "watch", cmd_watch, "[-i SECONDS] [-n COUNT]",
+	{ "watch", cmd_watch, "[-i SECONDS] [-n COUNT] [-r DIR]",
 	  "print each mapping of this domain that comes, changes or goes" },
 	{ "limits", cmd_limits, "", "what there is, and what is in use" },
 	{ "leaks", cmd_leaks, "", "compare Xen's grant tables with what processes hold" },
@@ -44,6 +44,7 @@ static void usage(FILE *to)
 		    "  -r          read-only\n"
 		    "  -p          map: what can be mapped is, the others are left out\n"
 		    "  -x          map: show the first 16 bytes of each page\n"
+		    "  -r DIR      watch: read the driver's files from there, not from debugfs\n"
 		    "  -t SECONDS  how long to hold; without it until standard input ends, or ctrl-C\n"
 		    "\nExamples\n"
 		    "  gntctl grant 3 2              in a guest: prints, say, 8 9\n"

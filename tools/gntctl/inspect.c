@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <xenctrl.h>
@@ -17,21 +18,83 @@
 /* Domains that are looked at: more than any host has. */
 #define MAX_DOMAINS 1024
 
-static int no_view(int err)
+static int no_view(const char *dir, int err)
 {
 	char why[512];
 
-	fprintf(stderr, "gntctl: %s\n", gv_why(GV_DIR, err, why, sizeof(why)));
+	fprintf(stderr, "gntctl: %s\n", gv_why(dir, err, why, sizeof(why)));
 	return 1;
 }
 
-static const struct gv_map *find_map(const struct gv_view *view, const struct gv_map *like)
+/* What there was, read at some time between the two (milliseconds) */
+struct look {
+	struct gv_view view;
+	long long before, after;
+};
+
+/* The driver counts a map's age in ticks; the slowest kernel has 100 a second. */
+#define TICKS_MS 20
+
+static long long now_ms(void)
 {
-	/* The file's number is never given again; one file has an offset once at a time. */
-	for (size_t i = 0; i < view->nr_maps; i++)
-		if (view->maps[i].file == like->file && view->maps[i].offset == like->offset)
-			return &view->maps[i];
-	return NULL;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static int look_take(const char *dir, struct look *look)
+{
+	int ret;
+
+	look->before = now_ms();
+	ret = gv_read(dir, &look->view);
+	look->after = now_ms();
+	return ret;
+}
+
+/* How badly is @b, seen @lapse ms after @a, the same map? Negative: it has been made since. */
+static long long misfit(const struct gv_map *a, const struct gv_map *b, long long lapse)
+{
+	long long ms = (long long)b->age_ms - a->age_ms - lapse;
+
+	if (a->file != b->file || a->offset != b->offset || a->count != b->count || ms < -TICKS_MS)
+		return -1;
+	return llabs(ms);
+}
+
+/* What @was has become, or NULL */
+static const struct gv_map *later(const struct look *new, const struct gv_map *was,
+				  long long lapse)
+{
+	const struct gv_map *best = NULL;
+	long long least = 0, fit;
+
+	for (size_t i = 0; i < new->view.nr_maps; i++) {
+		fit = misfit(was, &new->view.maps[i], lapse);
+		if (fit < 0 || (best && fit >= least))
+			continue;
+		best = &new->view.maps[i];
+		least = fit;
+	}
+	return best;
+}
+
+/* What @is has been, or NULL */
+static const struct gv_map *earlier(const struct look *old, const struct gv_map *is,
+				    long long lapse)
+{
+	const struct gv_map *best = NULL;
+	long long least = 0, fit;
+
+	for (size_t i = 0; i < old->view.nr_maps; i++) {
+		fit = misfit(&old->view.maps[i], is, lapse);
+		if (fit < 0 || (best && fit >= least))
+			continue;
+		best = &old->view.maps[i];
+		least = fit;
+	}
+	return best;
 }
 
 static void print_map(char sign, const struct gv_map *map)
@@ -47,19 +110,27 @@ static bool same(const struct gv_map *a, const struct gv_map *b)
 	       !strcmp(a->state, b->state);
 }
 
-static void print_changes(const struct gv_view *old, const struct gv_view *new)
+/*
+ * A file and an offset do not name a map: the driver gives the offset of one that has been
+ * unmapped to the next, even while the first is still mmapped. So a map is the one of the look
+ * before only if its age says so, and no other fits better.
+ */
+static void print_changes(const struct look *old, const struct look *new)
 {
-	const struct gv_map *was;
+	long long lapse = new->before - old->after;
+	const struct gv_map *map;
 
-	for (size_t i = 0; i < old->nr_maps; i++)
-		if (!find_map(new, &old->maps[i]))
-			print_map('-', &old->maps[i]);
-	for (size_t i = 0; i < new->nr_maps; i++) {
-		was = find_map(old, &new->maps[i]);
-		if (!was)
-			print_map('+', &new->maps[i]);
-		else if (!same(was, &new->maps[i]))
-			print_map('~', &new->maps[i]);
+	for (size_t i = 0; i < old->view.nr_maps; i++) {
+		map = later(new, &old->view.maps[i], lapse);
+		if (!map || earlier(old, map, lapse) != &old->view.maps[i])
+			print_map('-', &old->view.maps[i]);
+	}
+	for (size_t i = 0; i < new->view.nr_maps; i++) {
+		map = earlier(old, &new->view.maps[i], lapse);
+		if (!map || later(new, map, lapse) != &new->view.maps[i])
+			print_map('+', &new->view.maps[i]);
+		else if (!same(map, &new->view.maps[i]))
+			print_map('~', &new->view.maps[i]);
 	}
 	fflush(stdout);
 }
@@ -67,30 +138,33 @@ static void print_changes(const struct gv_view *old, const struct gv_view *new)
 int cmd_watch(int argc, char **argv)
 {
 	unsigned long wait = 1, count = 0;
-	struct gv_view old = { 0 }, new;
+	struct look old = { 0 }, new;
+	const char *dir = GV_DIR;
 	int c, ret;
 
-	while ((c = getopt(argc, argv, "i:n:")) != -1) {
+	while ((c = getopt(argc, argv, "i:n:r:")) != -1) {
 		if (c == 'i')
 			wait = gntctl_number(optarg, 3600, "-i");
 		else if (c == 'n')
 			count = gntctl_number(optarg, 1000000000, "-n");
+		else if (c == 'r')
+			dir = optarg;
 		else
 			return EXIT_USE;
 	}
 	for (unsigned long n = 0; !count || n < count; n++) {
 		if (n)
 			sleep(wait ?: 1);
-		ret = gv_read(GV_DIR, &new);
+		ret = look_take(dir, &new);
 		if (ret) {
-			gv_free(&old);
-			return no_view(ret);
+			gv_free(&old.view);
+			return no_view(dir, ret);
 		}
 		print_changes(&old, &new);
-		gv_free(&old);
+		gv_free(&old.view);
 		old = new;
 	}
-	gv_free(&old);
+	gv_free(&old.view);
 	return 0;
 }
 
@@ -206,7 +280,7 @@ int cmd_leaks(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	if (ret)
-		return no_view(ret);
+		return no_view(GV_DIR, ret);
 	ret = compare_domains(&view);
 	orphans = print_orphans(&view);
 	printf("%lld pages that Xen would not let go of, %d maps without a file\n",

@@ -314,6 +314,11 @@ static int run_screen(struct options *opt)
 	struct look looks[2], *old = NULL, *new;
 	int ret, key = 0;
 
+	/* Keys that never come would be waited for no time at all. */
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+		fprintf(stderr, "gnttop: input or output is no terminal: use -b, or -j\n");
+		return -ENOTTY;
+	}
 	if (!newterm(NULL, stdout, stdin)) {
 		fprintf(stderr, "gnttop: no screen on a terminal \"%s\": use -b\n",
 			getenv("TERM") ?: "");

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Tests of gnttop on texts that a driver could write. Sourced by lab/selftest.sh (suite
+# Tests of gnttop and gntctl on texts that a driver could write. Sourced by lab/selftest.sh (suite
 # runner), never run: its functions t_* are tests, in a folder of their own each.
 
 # The driver's two files, and gnttop on them: top [OPTION]...
@@ -37,6 +37,16 @@ t_gnttop_adds_up_processes()
 	row 1 '^ +42 my\\040qemu +2 +12 +11 +2 +1 +2\.5$' || return
 	row 2 '^ +41 xenstored +1 +1 +1 +0 +0 +-$' || return
 	[ "$(wc -l <out)" = 6 ]
+}
+
+# The age is that of the oldest map with a busy page, not of the last, nor of one without.
+t_gnttop_names_the_oldest()
+{
+	driver_says
+	sed -i '/removed/d' maps
+	printf '42 my\\040qemu 2 closed %s 1 5 1 0 1 %s\n' 0x9000 4000 0xa000 70000 0xb000 3000 >>maps
+	top && row 1 '^ +42 my\\040qemu +4 .* 70\.0$' || return
+	grep -qF 'busy page: my\040qemu (42), domain 5, closed, made 70.0 s ago' out
 }
 
 t_gnttop_sorts()
@@ -98,4 +108,82 @@ t_gnttop_json_is_json()
 assert d["stats"]["user_side"] == 12 and d["handles"] is None
 assert [p["pid"] for p in d["processes"]] == [42, 41]
 assert d["processes"][0]["oldest_deferred_map_ms"] == 2500'
+}
+
+# Keys cannot be waited for: it would look as often as it can.
+t_gnttop_without_a_terminal_ends()
+{
+	local rc=0
+
+	driver_says
+	TERM=xterm timeout 60 "$GM_BUILD/tests/bin/gnttop" -n 3 -r . </dev/null >out 2>&1 || rc=$?
+	cat out
+	[ $rc = 1 ] && grep -q 'use -b' out
+}
+
+# say_maps STATE-AND-OFFSET AGE...: maps of one file
+say_maps()
+{
+	echo 'pid comm file state offset count domids kernel_side user_side deferred age_ms' >m
+	printf '7 be 1 %s 1 5 0 1 0 %s\n' "$@" >>m
+	mv m maps
+}
+
+# changes COUNT: from "maps", which has so many, to "next"
+changes()
+{
+	local i
+
+	: >out
+	timeout 60 "$GM_BUILD/tests/bin/gntctl" watch -n 2 -i 1 -r . >out 2>&1 &
+	for ((i = 0; i < 300; i++)); do
+		[ "$(grep -c '' out)" -lt "$1" ] || break
+		sleep 0.01
+	done
+	mv next maps
+	wait $! || { cat out; return 1; }
+	sed -E "1,$1d; s/^(.).* offset ([^,]*),.*, (.*)/\1 \2 \3/" out
+}
+
+t_watch_knows_a_map_by_its_age()
+{
+	driver_says
+	# The second has been removed, and another made where it was; the third stays.
+	say_maps 'open 0x0' 900 'open 0x1000' 800 'open 0x2000' 700
+	cp maps was
+	say_maps 'open 0x0' 2 'removed 0x1000' 90800 'open 0x1000' 1 'open 0x2000' 90700
+	mv maps next && mv was maps
+	changes 3 >got
+	cat got
+	diff - got <<-'END'
+		- 0x0 open
+		+ 0x0 open
+		~ 0x1000 removed
+		+ 0x1000 open
+	END
+}
+
+# Two at one offset, and the younger goes: the older is not taken for it.
+t_watch_sees_which_of_two_goes()
+{
+	driver_says
+	say_maps 'removed 0x0' 9000 'open 0x0' 80
+	cp maps was
+	say_maps 'removed 0x0' 99000
+	mv maps next && mv was maps
+	changes 2 >got
+	cat got
+	[ "$(cat got)" = '- 0x0 open' ]
+}
+
+t_watch_tells_two_apart()
+{
+	driver_says
+	say_maps 'removed 0x0' 90000 'open 0x0' 40000
+	cp maps was
+	say_maps 'removed 0x0' 100000 'closed 0x0' 50000
+	mv maps next && mv was maps
+	changes 2 >got
+	cat got
+	[ "$(cat got)" = '~ 0x0 closed' ]
 }
