@@ -9,7 +9,7 @@
  * is so busy that not everything has happened yet. A first round, until everything has happened
  * once, comes before the account is opened: it loads modules and fills caches.
  *
- * GM_SEED repeats the choices that each process makes, not their order among the processes.
+ * GM_SEED repeats the choices that each process makes, not how they come together.
  */
 #include <time.h>
 
@@ -37,7 +37,8 @@ FIXTURE(soak) {
 	double began;
 	pid_t keepers[SEATS];
 	pid_t workers[WORKERS];
-	unsigned int lives;	/* of workers, so far */
+	unsigned int rounds;
+	unsigned int lives[WORKERS];	/* so far */
 	bool in_cgroup;
 };
 
@@ -157,20 +158,22 @@ static void reap(FIXTURE_DATA(soak) *self, unsigned int i, int options)
 		soak_fail(self->b, "worker %u ended with %d", i, WEXITSTATUS(status));
 }
 
-static pid_t spawn(FIXTURE_DATA(soak) *self, bool keeper, unsigned int i)
+/* Whoever has no process has one afterwards. */
+static void spawn(FIXTURE_DATA(soak) *self, bool keeper, unsigned int i)
 {
-	pid_t pid = fork();
+	pid_t *pid = keeper ? &self->keepers[i] : &self->workers[i];
 
-	if (!pid) {
+	*pid = fork();
+	if (!*pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (keeper)
-			keep(self->b, i, self->lives);
-		work(self->b, i, self->lives, self->in_cgroup);
+			keep(self->b, i, self->rounds);
+		work(self->b, i, self->lives[i], self->in_cgroup);
 	}
-	if (pid < 0)
+	if (*pid < 0)
 		soak_fail(self->b, "fork: %s", strerror(errno));
-	self->lives++;
-	return pid;
+	if (!keeper)
+		self->lives[i]++;
 }
 
 /* Who has ended is replaced; one is killed first. */
@@ -186,7 +189,7 @@ static void kill_one(FIXTURE_DATA(soak) *self, struct soak_chance *c)
 		}
 		reap(self, i, WNOHANG);
 		if (self->workers[i] <= 0)
-			self->workers[i] = spawn(self, false, i);
+			spawn(self, false, i);
 	}
 }
 
@@ -235,13 +238,14 @@ static void round_start(struct __test_metadata *_metadata, FIXTURE_DATA(soak) *s
 	for (unsigned int i = 0; i < SEATS; i++)
 		self->b->seats[i].generation = 1;
 	self->b->stop = false;
+	self->rounds++;
 	self->in_cgroup = cgroup_make(_metadata, PRESSURE_LIMIT);
 	EXPECT_TRUE(self->in_cgroup);
 	EXPECT_EQ(0, gm_run(NULL, 0, GM_TIMEOUT_MS,
 			    "modprobe brd rd_nr=1 rd_size=" PRESSURE_SWAP
 			    " && mkswap /dev/ram0 && swapon /dev/ram0"));
 	for (unsigned int i = 0; i < SEATS; i++)
-		self->keepers[i] = spawn(self, true, i);
+		spawn(self, true, i);
 }
 
 /* Workers first: guests end when these have let go of their pages. */
@@ -267,6 +271,9 @@ static void round_stop(struct __test_metadata *_metadata, FIXTURE_DATA(soak) *se
 		gm_sleep_ms(100);
 	}
 	EXPECT_EQ(0, left) TH_LOG("%u guests do not end", left);
+	for (unsigned int i = 0; i < SEATS; i++)
+		if (self->keepers[i] > 0 && !kill(self->keepers[i], SIGKILL))
+			waitpid(self->keepers[i], NULL, 0);
 	cgroup_remove(_metadata);
 	EXPECT_EQ(0, gm_run(NULL, 0, GM_TIMEOUT_MS, "swapoff /dev/ram0 && modprobe -r brd"));
 	for (unsigned int i = 0; i < self->b->failures && i < MAX_FAILURES; i++)
@@ -277,13 +284,12 @@ static void round_stop(struct __test_metadata *_metadata, FIXTURE_DATA(soak) *se
 /* For @seconds at least, and until everything has happened */
 static void round_run(struct __test_metadata *_metadata, FIXTURE_DATA(soak) *self, double seconds)
 {
-	struct soak_chance c = soak_chance_of(self->b->seed, 2000, self->lives);
-	double start = gm_now(), next = start;
+	struct soak_chance c = soak_chance_of(self->b->seed, 2000, self->rounds);
+	double start = gm_now(), next = start, extra = EXTRA_S * gm_scale();
 
 	round_start(_metadata, self);
-	while (!self->b->stop && (gm_now() < start + seconds ||
-				  (not_yet(self) && gm_now() < start + seconds +
-							       EXTRA_S * gm_scale()))) {
+	while (!self->b->stop && gm_now() < (not_yet(self) ? start + seconds + extra :
+							      start + seconds)) {
 		kill_one(self, &c);
 		progress(self, &next);
 		gm_sleep_ms(soak_chance(&c, KILL_MS));
