@@ -107,7 +107,7 @@ static bool leave_pages(struct left *left)
 	(void)left;
 	return !gm_run(NULL, 0, GM_TIMEOUT_MS,
 		       "modprobe brd rd_nr=1 rd_size=16384 && "
-		       "dd if=/dev/urandom of=/dev/ram0 bs=1M count=" DISK_MIB);
+		       "dd if=/dev/urandom of=/dev/ram0 bs=1M conv=fsync count=" DISK_MIB);
 }
 
 static bool remove_pages(struct left *left)

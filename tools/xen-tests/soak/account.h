@@ -264,8 +264,8 @@ static inline long account_dmabufs(void)
 	if (!f)
 		return -1;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Total %ld objects", &n) == 1)
-			break;
+		if (strstr(line, "objects"))
+			sscanf(line, "Total %ld", &n);
 	fclose(f);
 	return n;
 }
@@ -343,6 +343,7 @@ static inline void account_slab(struct account *a)
 		shrink[n] = open(path, O_WRONLY | O_CLOEXEC);
 		n += shrink[n] >= 0;
 	}
+	sync();
 	gm_write_file("/proc/sys/vm/drop_caches", "3");
 	/* Also takes back the free pages that processors keep at hand. */
 	gm_write_file("/proc/sys/vm/compact_memory", "1");

@@ -25,6 +25,7 @@
 
 /* More than the cgroup has, less than with its swap */
 #define PRESSURE_LIMIT	"48M"
+#define PRESSURE_FULL	(48UL << 20)
 #define PRESSURE_SIZE	(72UL << 20)
 #define PRESSURE_SWAP	"131072"	/* KiB */
 
@@ -395,7 +396,7 @@ static inline void exporter(struct worker *w)
 
 /* ---- memory ---- */
 
-/* A bit at a time, so that others are pressed for all of it, not just at its peak. */
+/* A bit at a time, so that others are pressed for long, not just at its peak. */
 static inline void hog(struct worker *w)
 {
 	char *mem = mmap(NULL, PRESSURE_SIZE, PROT_READ | PROT_WRITE,
@@ -407,9 +408,10 @@ static inline void hog(struct worker *w)
 		mem[at] = at;
 		if (!(at % (2UL << 20)))
 			gm_sleep_ms(10);
+		if (at == PRESSURE_FULL)
+			soak_did(w->b, PRESSED);
 	}
 	munmap(mem, PRESSURE_SIZE);
-	soak_did(w->b, PRESSED);
 }
 
 #endif /* SOAK_BACKENDS_H */

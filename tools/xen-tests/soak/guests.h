@@ -12,6 +12,9 @@
 #include "../lifecycle/kinds.h"
 #include "board.h"
 
+/* Between two cards, at most: there has to be something to map. */
+#define IN_PEACE_MS	4000
+
 struct keeper {
 	struct soak_board *b;
 	struct soak_seat *seat;
@@ -216,7 +219,7 @@ static inline void keep(struct soak_board *b, unsigned int seat, unsigned int li
 	snprintf(k.name, sizeof(k.name), "soak-%u", seat);
 	ret = keeper_create(&k);
 	while (!ret && !b->stop) {
-		gm_sleep_ms(soak_chance(&k.chance, 1500));
+		gm_sleep_ms(soak_chance(&k.chance, IN_PEACE_MS));
 		if (!b->stop)
 			ret = soak_cards[draw_card(&k)](&k);
 	}

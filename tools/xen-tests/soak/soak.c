@@ -28,7 +28,7 @@
 #define SOAK_TEST_S	((LONG_S + 2 * (EXTRA_S + STOP_S)) * gm_scale())
 
 /* Somebody is killed that often, ms, at most */
-#define KILL_MS		400
+#define KILL_MS		800
 #define TURN_MS		60
 
 FIXTURE(soak) {
