@@ -107,6 +107,7 @@ static const struct account_what account_what[NR_ROWS] = {
 /* How often a base is read, and how long after; how long a comparison may take in all */
 #define ACCOUNT_READINGS	3
 #define ACCOUNT_APART_MS	1500
+#define ACCOUNT_DROPS		4
 /* What has been freed, but for those who may still read it */
 #define ACCOUNT_RCU_MS		100
 #define ACCOUNT_LATE_MS		60000
@@ -344,7 +345,9 @@ static inline void account_slab(struct account *a)
 		n += shrink[n] >= 0;
 	}
 	sync();
-	gm_write_file("/proc/sys/vm/drop_caches", "3");
+	/* The first time spares what has been used since the last time. */
+	for (int i = 0; i < ACCOUNT_DROPS; i++)
+		gm_write_file("/proc/sys/vm/drop_caches", "3");
 	/* Also takes back the free pages that processors keep at hand. */
 	gm_write_file("/proc/sys/vm/compact_memory", "1");
 	gm_sleep_ms(ACCOUNT_RCU_MS);

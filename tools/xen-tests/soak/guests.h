@@ -86,6 +86,15 @@ static inline int keeper_create(struct keeper *k)
 	return 0;
 }
 
+/* Nothing is left of the domain that the guest was; what tests keep for it goes, too. */
+static inline int keeper_wait_gone(struct keeper *k)
+{
+	if (dom_wait_gone(&k->id))
+		return -1;
+	gm_guest_forget(k->id.domid);
+	return 0;
+}
+
 /* ---- what happens to it: 0, or -1 with the reason in dom_error() ---- */
 
 /* What it has granted it finds unchanged; then it takes it back, and grants anew. */
@@ -126,7 +135,7 @@ static inline int save_restore(struct keeper *k)
 
 	snprintf(file, sizeof(file), "/tmp/%s.save", k->name);
 	keeper_withdraw(k);
-	if (dom_xl("save %s %s", k->name, file) || dom_wait_gone(&k->id))
+	if (dom_xl("save %s %s", k->name, file) || keeper_wait_gone(k))
 		return -1;
 	ret = dom_xl("restore %s", file);
 	unlink(file);
@@ -142,7 +151,7 @@ static inline int migrate(struct keeper *k)
 	if (!k->pvh)
 		return save_restore(k);
 	keeper_withdraw(k);
-	if (dom_xl("migrate -s '' %s 'xl migrate-receive'", k->name) || dom_wait_gone(&k->id))
+	if (dom_xl("migrate -s '' %s 'xl migrate-receive'", k->name) || keeper_wait_gone(k))
 		return -1;
 	soak_did(k->b, MIGRATED);
 	return keeper_settle(k);
@@ -152,7 +161,7 @@ static inline int migrate(struct keeper *k)
 
 static inline int ended(struct keeper *k, enum soak_event how)
 {
-	if (dom_wait_gone(&k->id))
+	if (keeper_wait_gone(k))
 		return -1;
 	soak_did(k->b, how);
 	return k->b->stop ? 0 : keeper_create(k);
@@ -178,13 +187,16 @@ static inline int destroy_paused(struct keeper *k)
 	return dom_xl("destroy %s", k->name) ? -1 : ended(k, DESTROYED_PAUSED);
 }
 
-/* Its console's log would look like a finding. */
+/* Its console's log would look like a finding; of a guest that has migrated it has another name. */
 static inline int crash(struct keeper *k)
 {
+	char migrated[32];
 	int ret;
 
 	keeper_withdraw(k);
-	ret = dom_xl("sysrq %s c", k->name) || dom_wait_gone(&k->id);
+	ret = dom_xl("sysrq %s c", k->name) || keeper_wait_gone(k);
+	snprintf(migrated, sizeof(migrated), "%s--incoming", k->name);
+	dom_forget_console(migrated);
 	dom_forget_console(k->name);
 	return ret ? -1 : ended(k, CRASHED);
 }
@@ -228,6 +240,7 @@ static inline void keep(struct soak_board *b, unsigned int seat, unsigned int li
 	keeper_withdraw(&k);
 	if (dom_destroy(k.name))
 		soak_fail(b, "%s, at the end: %s", k.name, dom_error());
+	gm_guest_forget(k.id.domid);
 	_exit(!!ret);
 }
 
