@@ -61,8 +61,8 @@ struct account_what {
 static const struct account_what account_what[NR_ROWS] = {
 	/* Beside this each cache by itself, below. */
 	[ROW_SLAB] = { "slab", "KiB", 512 },
-	/* Free pages that a processor keeps at hand for itself count as used. */
-	[ROW_UNACCOUNTED] = { "pages of no known use", "KiB", 2048 },
+	/* The counters that it is made of are not read at the same moment. */
+	[ROW_UNACCOUNTED] = { "pages of no known use", "KiB", 1024 },
 	[ROW_PERCPU] = { "per-CPU memory", "KiB", 64 },
 	[ROW_VMALLOC] = { "vmalloc", "KiB", 64 },
 	/* One that something charged to it still keeps. */
@@ -137,6 +137,22 @@ static inline long account_meminfo(const char *name)
 	return gm_read_value("/proc/meminfo", key);
 }
 
+/* Free pages that processors keep at hand, and that do not count as free: megabytes, at times */
+static inline long account_at_hand(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "re");
+	long kib = 0, pages;
+	char line[256];
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " count: %ld", &pages) == 1)
+			kib += pages * (long)(GM_PAGE_SIZE / KIB);
+	fclose(f);
+	return kib;
+}
+
 /* What is neither free nor listed: pages that somebody in the kernel has allocated. */
 static inline long account_unaccounted(void)
 {
@@ -144,7 +160,7 @@ static inline long account_unaccounted(void)
 		"MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab",
 		"KernelStack", "PageTables", "SecPageTables", "Percpu",
 	};
-	long rest = account_meminfo("MemTotal");
+	long rest = account_meminfo("MemTotal") - account_at_hand();
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		long kib = account_meminfo(known[i]);
@@ -348,8 +364,6 @@ static inline void account_slab(struct account *a)
 	/* The first time spares what has been used since the last time. */
 	for (int i = 0; i < ACCOUNT_DROPS; i++)
 		gm_write_file("/proc/sys/vm/drop_caches", "3");
-	/* Also takes back the free pages that processors keep at hand. */
-	gm_write_file("/proc/sys/vm/compact_memory", "1");
 	gm_sleep_ms(ACCOUNT_RCU_MS);
 	for (unsigned int i = 0; i < n; i++)
 		if (write(shrink[i], "1", 1) != 1)
