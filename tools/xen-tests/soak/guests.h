@@ -15,6 +15,9 @@
 /* Between two cards, at most: there has to be something to map. */
 #define IN_PEACE_MS	4000
 
+/* xl migrate has been seen to take two minutes. */
+#define BUSY_SCALE	5
+
 struct keeper {
 	struct soak_board *b;
 	struct soak_seat *seat;
@@ -226,8 +229,12 @@ static inline void keep(struct soak_board *b, unsigned int seat, unsigned int li
 		.seat = &b->seats[seat],
 		.chance = soak_chance_of(b->seed, 1000 + seat, life),
 	};
+	char scale[32];
 	int ret;
 
+	/* Limits on a hang, dom.h's among them: everything else happens at the same time. */
+	snprintf(scale, sizeof(scale), "%f", BUSY_SCALE * gm_scale());
+	setenv("GM_SCALE", scale, 1);
 	snprintf(k.name, sizeof(k.name), "soak-%u", seat);
 	ret = keeper_create(&k);
 	while (!ret && !b->stop) {

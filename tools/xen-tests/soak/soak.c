@@ -24,7 +24,7 @@
 /* For the first round, on the slowest computer */
 #define FIRST_S		900
 /* The last guest is created, and ended */
-#define STOP_S		600
+#define STOP_S		900
 #define SOAK_TEST_S	(soak_seconds() + (FIRST_S + 2 * STOP_S) * gm_scale())
 
 /* Somebody is killed that often, ms, at most */
