@@ -7,6 +7,7 @@
 #define DMABUF_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/dma-buf.h>

@@ -25,6 +25,8 @@ make_ramdisk()
 		quote GM_SCALE "${GM_SCALE:-1}"
 		quote GM_LONG "${GM_LONG:-}"
 		quote GM_MN_SECONDS "${GM_MN_SECONDS:-}"
+		quote GM_SOAK_SECONDS "${GM_SOAK_SECONDS:-}"
+		quote GM_SEED "${GM_SEED:-}"
 		quote GM_RESULTS "${GM_RESULTS:-}"
 	} >"$dir/gm/job.conf"
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$1/job.cpio"

@@ -226,6 +226,7 @@ static void ktap_line(struct report *r, char *line)
 static FILE *results_file(struct report *r, const char *suite, const char *name)
 {
 	char path[4096];
+	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/%s", r->dir, suite);
 	if (name) {
@@ -234,7 +235,11 @@ static FILE *results_file(struct report *r, const char *suite, const char *name)
 	} else {
 		snprintf(path, sizeof(path), "%s/%s.ktap", r->dir, suite);
 	}
-	return fopen(path, "w");
+	f = fopen(path, "w");
+	/* Whoever waits for a long program can see how far it is. */
+	if (f)
+		setvbuf(f, NULL, _IOLBF, 0);
+	return f;
 }
 
 static void prog_end(struct report *r, const char *why)

@@ -50,6 +50,7 @@ typedef int (*gm_rpc_handler)(void *priv, char *cmd, char *rsp);
 
 struct gm_rpc *gm_rpc_open(const char *dir);
 void gm_rpc_close(struct gm_rpc *rpc);
+void gm_rpc_forget(const char *dir);
 char *gm_rpc_read(struct gm_rpc *rpc, const char *node);
 
 int gm_rpc_send(struct gm_rpc *rpc, const char *cmd);
@@ -74,6 +75,7 @@ struct gm_grant {
 
 struct gm_guest *gm_guest_open(uint32_t domid);
 void gm_guest_close(struct gm_guest *g);
+void gm_guest_forget(uint32_t domid);
 uint32_t gm_guest_domid(const struct gm_guest *g);
 const char *gm_guest_ready(const struct gm_guest *g);
 

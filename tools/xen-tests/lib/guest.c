@@ -17,6 +17,12 @@ struct gm_guest {
 	char *ready;
 };
 
+static const char *agent_dir(uint32_t domid, char *buf, size_t size)
+{
+	snprintf(buf, size, "/local/domain/%u/data/gm", domid);
+	return buf;
+}
+
 /*
  * Waits until the guest's agent is ready. NULL with errno set when it is not so
  * in GM_TIMEOUT_MS.
@@ -29,8 +35,7 @@ struct gm_guest *gm_guest_open(uint32_t domid)
 	if (!g)
 		return NULL;
 	g->domid = domid;
-	snprintf(dir, sizeof(dir), "/local/domain/%u/data/gm", domid);
-	g->rpc = gm_rpc_open(dir);
+	g->rpc = gm_rpc_open(agent_dir(domid, dir, sizeof(dir)));
 	if (g->rpc && gm_wait((g->ready = gm_rpc_read(g->rpc, "ready")),
 			      GM_TIMEOUT_MS))
 		return g;
@@ -46,6 +51,14 @@ void gm_guest_close(struct gm_guest *g)
 	gm_rpc_close(g->rpc);
 	free(g->ready);
 	free(g);
+}
+
+/* Domain @domid is gone: nothing is kept for those that talk to it. */
+void gm_guest_forget(uint32_t domid)
+{
+	char dir[64];
+
+	gm_rpc_forget(agent_dir(domid, dir, sizeof(dir)));
 }
 
 uint32_t gm_guest_domid(const struct gm_guest *g)

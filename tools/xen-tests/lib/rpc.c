@@ -70,15 +70,21 @@ static bool wait_watch(struct xs_handle *xs, int timeout_ms)
 	return fired;
 }
 
-static int open_lock(const char *dir)
+static const char *lock_path(const char *dir, char *path, size_t size)
 {
-	char path[160] = "/tmp/gm-rpc";
-	size_t len = strlen(path);
+	size_t len = snprintf(path, size, "/tmp/gm-rpc");
 
-	for (; *dir && len < sizeof(path) - 1; dir++)
+	for (; *dir && len < size - 1; dir++)
 		path[len++] = *dir == '/' ? '-' : *dir;
 	path[len] = '\0';
-	return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return path;
+}
+
+static int open_lock(const char *dir)
+{
+	char path[160];
+
+	return open(lock_path(dir, path, sizeof(path)), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 }
 
 /* NULL with errno set when xenstore does not answer. */
@@ -109,6 +115,14 @@ void gm_rpc_close(struct gm_rpc *rpc)
 		close(rpc->lock);
 	free(rpc);
 	errno = saved;
+}
+
+/* The server is gone for good: so is the file that those who asked it have locked. */
+void gm_rpc_forget(const char *dir)
+{
+	char path[160];
+
+	unlink(lock_path(dir, path, sizeof(path)));
 }
 
 /* A node of the server's directory; to be freed by the caller. */

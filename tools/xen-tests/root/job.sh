@@ -8,7 +8,7 @@
 
 # shellcheck source=/dev/null
 . /gm/job.conf
-export GM_TEST GM_SCALE GM_LAB GM_KERNEL GM_LONG GM_MN_SECONDS
+export GM_TEST GM_SCALE GM_LAB GM_KERNEL GM_LONG GM_MN_SECONDS GM_SOAK_SECONDS GM_SEED
 # Long enough for the slowest guest on the slowest machine, in seconds.
 GUEST_UP=180
 GUEST_DOWN=120
