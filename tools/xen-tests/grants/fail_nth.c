@@ -23,9 +23,6 @@
 /* More than any chain here has, fork included. */
 #define MAX_NTH		2000
 
-#define KMEMLEAK	DEBUGFS "/kmemleak"
-/* Objects that are younger are not looked at. */
-#define KMEMLEAK_AGE_MS	6000
 /* What the kernel's slab may differ by for other reasons. */
 #define SLAB_SLACK_KB	2048
 
@@ -476,7 +473,7 @@ FIXTURE_SETUP(fail_nth)
 	port = xenevtchn_bind_unbound_port(self->xce, self->gr.domid);
 	ASSERT_LT(0, port);
 	self->scene.port = port;
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	self->kmsg = gm_kmsg_open();
 	ASSERT_LE(0, self->kmsg);
 	self->scene.nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (self->scene.nth < 0)
@@ -502,60 +499,19 @@ FIXTURE_TEARDOWN(fail_nth)
 	granter_teardown(_metadata, &self->gr);
 }
 
-/* What a kernel says that has found itself wrong; labrun looks for more of them. */
-static const char *const complaints[] = {
-	"WARNING:", "BUG:", "Bad page", "refcount_t:", "not unmapped:", "UBSAN:", "ODEBUG:",
-	"possible circular locking", "INFO: trying to register", "unreferenced object",
-};
-
-/* The next complaint in the kernel's log since the last call, or NULL. */
-static const char *complaint(int kmsg, char *line, size_t size)
-{
-	ssize_t len;
-
-	for (;;) {
-		len = read(kmsg, line, size - 1);
-		if (len < 0 && errno == EPIPE)
-			continue;	/* some were overwritten meanwhile */
-		if (len <= 0)
-			return NULL;
-		line[len] = '\0';
-		for (size_t i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++)
-			if (strstr(line, complaints[i]))
-				return line;
-	}
-}
-
 #define EXPECT_NO_COMPLAINT() do {					\
 	char __line[2048];						\
 									\
-	EXPECT_EQ(NULL, complaint(self->kmsg, __line, sizeof(__line)))	\
+	EXPECT_EQ(NULL, gm_kmsg_complaint(self->kmsg, __line, sizeof(__line)))	\
 		TH_LOG("%s", __line);					\
 } while (0)
 
-/*
- * How many objects kmemleak takes for lost; 0 where there is none. It is asked twice: a
- * pointer that was on its way during the first scan is not missed again.
- */
 static int objects_lost(void)
 {
-	char line[256];
-	int n = 0;
-	FILE *f;
+	int n = gm_kmemleak();
 
-	if (access(KMEMLEAK, W_OK))
-		return 0;
-	for (int i = 0; i < 2; i++) {
-		gm_sleep_ms(KMEMLEAK_AGE_MS);
-		if (gm_write_file(KMEMLEAK, "scan"))
-			broken();
-	}
-	f = fopen(KMEMLEAK, "re");
-	if (!f)
+	if (n < 0)
 		broken();
-	while (fgets(line, sizeof(line), f))
-		n += !strncmp(line, "unreferenced", strlen("unreferenced"));
-	fclose(f);
 	return n;
 }
 
