@@ -7,6 +7,8 @@
 #
 # Environment: KERNEL, SUITE, TEST (see `make help`), GM_SCALE (all time-outs),
 # GM_LONG=1 (test programs take the time that they take, see test-all.sh),
+# GM_FUZZ (what gm-fuzz shall do in the place of suite fuzz), GM_FUZZ_INPUT (a file of
+# programs for it), GM_TOTAL (a limit for the whole run, seconds): fuzz/fuzz.sh,
 # ICOUNT=1: the machine's time is a count of its instructions, so that figures can be
 # repeated and compared, whatever else this computer does.
 
@@ -50,7 +52,15 @@ make_job()
 		quote GM_SCALE "${GM_SCALE:-1}"
 		quote GM_LONG "${GM_LONG:-}"
 		quote GM_MN_SECONDS "${GM_MN_SECONDS:-}"
+		quote GM_FUZZ "${GM_FUZZ:-}"
 	} >"$dir/gm/job.conf"
+	case " $suites " in
+	*" fuzz "*)
+		mkdir -p "$dir/gm/fuzz"
+		cp -r "$GM_TOP/tools/xen-tests/fuzz/corpus" "$dir/gm/fuzz/"
+		[ -z "${GM_FUZZ_INPUT:-}" ] || cp "$GM_FUZZ_INPUT" "$dir/gm/fuzz/input"
+		;;
+	esac
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$log/job.cpio"
 	case " $suites" in
 	*selftests*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
@@ -122,7 +132,7 @@ fi
 optional=()
 [ -z "${TEST:-}" ] || optional=(--may-be-empty)
 
-total=${LAB_TOTAL:-1800}
+total=${GM_TOTAL:-${LAB_TOTAL:-1800}}
 silence=${LAB_SILENCE:-180}
 # One program may be silent for as long as a test may take (gm_test.h, GM_LONG_TEST_S).
 [ -z "${GM_LONG:-}" ] || { total=$((6 * 3600)); silence=$((silence > 960 ? silence : 960)); }
