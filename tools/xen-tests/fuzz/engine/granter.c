@@ -85,6 +85,10 @@ static void serve(void)
 	int ret;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Only here: libxenstore has a thread, which does not survive a fork. */
+	guest = gm_guest_open(fz_granter->domid);
+	if (!guest)
+		_exit(1);
 	while (read(requests[0], &rq, sizeof(rq)) == sizeof(rq)) {
 		ret = serve_one(&rq);
 		if (ret)
@@ -154,18 +158,12 @@ const char *granter_open(void)
 	if (gm_self_domid() < 0)
 		return "xenstore does not answer";
 	fz_granter->in_use = gm_grants_in_use(fz_granter->domid);
-	guest = gm_guest_open(fz_granter->domid);
-	if (!guest)
-		return "the guest's agent does not answer";
 	switch (fork()) {
 	case -1:
 		return "no server for the granter";
 	case 0:
 		serve();
 	}
-	/* Connections to xenstore are not for two. */
-	gm_guest_close(guest);
-	atomic_store(&shared->changed, true);
-	granter_restore();
-	return NULL;
+	return ask(RESTORE, 0, GM_TIMEOUT_MS) || !fz_granter->runs[FZ_RUNS - 1].count ?
+		       "the guest's agent does not grant" : NULL;
 }
