@@ -95,6 +95,8 @@ if [ $rc = 0 ]; then
 	say "nothing found in $seconds s from seed $seed"
 	exit 0
 fi
+! grep -q '^ok 1 ' "$out/log" ||
+	die "no program has done it, but the console, or what was asked afterwards, is not clean (see above, and build/fuzz/$target/session.console)"
 grep -q '^#   program' "$out/log" || die "the session did not come as far as the first program"
 
 # The last batch of 8, then what came before it, too.

@@ -105,6 +105,9 @@ if [ -n "${ICOUNT:-}" ]; then
 	LAB_LINUX="${LAB_LINUX:-} nokaslr norandmaps"
 fi
 
+# Unit tests at boot are not what is fuzzed, and have messages of their own.
+[ -z "${GM_FUZZ:-}" ] || LAB_LINUX=${LAB_LINUX/kunit.enable=1/}
+
 kernel=kernel/$GM_KERNEL$GM_OF_ARCH/vmlinux
 qemu=(qemu-system-x86_64)
 [ -z "${LAB_MACHINE:-}" ] || qemu+=(-machine "$LAB_MACHINE")
