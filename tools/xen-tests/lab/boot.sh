@@ -106,7 +106,7 @@ if [ -n "${ICOUNT:-}" ]; then
 fi
 
 # Unit tests at boot are not what is fuzzed, and have messages of their own.
-[ -z "${GM_FUZZ:-}" ] || LAB_LINUX=${LAB_LINUX/kunit.enable=1/}
+[ -z "${GM_FUZZ:-}" ] || LAB_LINUX=${LAB_LINUX:-} LAB_LINUX=${LAB_LINUX/kunit.enable=1/}
 
 kernel=kernel/$GM_KERNEL$GM_OF_ARCH/vmlinux
 qemu=(qemu-system-x86_64)
