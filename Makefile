@@ -157,10 +157,18 @@ docs: source ## the documentation as a site, build/docs/html/index.html
 compat: source ## build all users of the notifier and HMM APIs with our headers  [KERNEL=]
 	@$(lab)/compat.sh
 
-# TARGET: what is fuzzed, a folder of tools/xen-tests with a fuzz.sh; TIME: seconds; SEED: the first
+# TARGET: what is fuzzed; TIME: seconds; SEED: the first. gntdev, xgpu and notifier are fuzzed
+# in a lab (LAB=, a fitting one unless named), on the flavour kcov unless another kernel is named.
+fuzz_kernel := $(if $(filter file,$(origin KERNEL)),kcov,$(KERNEL))
 .PHONY: fuzz
-fuzz: source gpu-device ## malicious input, from chance  [TARGET=xgpu-device TIME=600 SEED=]
+ifneq ($(filter gntdev xgpu notifier,$(TARGET)),)
+fuzz: ## malicious input, from chance  [TARGET=gntdev|xgpu|notifier|xgpu-device TIME=600 SEED=]
+	@$(MAKE) --no-print-directory KERNEL=$(fuzz_kernel) FLAVOR=fast machine gpu-device
+	@KERNEL=$(fuzz_kernel) tools/xen-tests/fuzz/fuzz.sh $(TARGET)
+else
+fuzz: source gpu-device
 	@tools/xen-tests/$(or $(TARGET),xgpu-device)/fuzz.sh
+endif
 
 ##@ Other computers
 # LAB: with Xen (pv, pvh-guest, hvm-guest) or without (bare)
@@ -231,7 +239,7 @@ help: ## this list
 		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
 		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): a kernel that checks itself, or counts (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, xgpu-device, grants, tools, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, tools, fuzz, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		KNOWN 'bench: ok, not to fail for a target whose miss is known and explained in Documentation/bench.md' \

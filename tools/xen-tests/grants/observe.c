@@ -20,9 +20,6 @@
 /* A reference far behind the end of any grant table in the lab. */
 #define NO_REF		0xfffffU
 
-/* No status of Xen's: only this file's, in a line of the console (benign.txt). */
-#define REFUSED		(-4242)
-
 #define NO_EVENTS	"the driver has no trace events"
 #define NO_DEBUGFS	"the driver has nothing in debugfs"
 
@@ -426,30 +423,6 @@ TEST_F_TIMEOUT(observe, g14_counters_add_up, GM_TEST_S)
 }
 
 /* ---- injected faults ---- */
-
-/* What each status means to a system call; the same table is in Documentation/gntdev.md. */
-static const struct {
-	int status;
-	int err;
-} statuses[] = {
-	{ GNTST_general_error, EINVAL },
-	{ GNTST_bad_domain, EINVAL },
-	{ GNTST_bad_gntref, EINVAL },
-	{ GNTST_bad_handle, EIO },
-	{ GNTST_bad_virt_addr, EIO },
-	{ GNTST_bad_dev_addr, EIO },
-	{ GNTST_no_device_space, ENOSPC },
-	{ GNTST_permission_denied, EPERM },
-	{ GNTST_bad_page, ENXIO },
-	{ GNTST_bad_copy_arg, EINVAL },
-	{ GNTST_address_too_big, EIO },
-	{ GNTST_eagain, EAGAIN },
-	{ GNTST_no_space, ENOSPC },
-	{ 1, EIO },
-	{ -99, EIO },
-};
-
-#define STATUSES	(sizeof(statuses) / sizeof(statuses[0]))
 
 #define EXPECT_ALL_IS_WELL() do {					\
 	void *__addr = gm_gntdev_map(self->fd, self->grant,		\

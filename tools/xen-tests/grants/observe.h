@@ -20,6 +20,36 @@
 /* What a hypercall fails with that is made to fail as a whole. */
 #define INJECTED_ERRNO	EIO
 
+/* No status of Xen's: only these tests', in a line of the console (benign.txt). */
+#define REFUSED		(-4242)
+
+/* The fault's file position: the operation in the middle */
+#define IN_THE_MIDDLE	0xffffffffL
+
+/* What each status means to a system call; the same table is in Documentation/gntdev.md. */
+static const struct {
+	int status;
+	int err;
+} statuses[] = {
+	{ GNTST_general_error, EINVAL },
+	{ GNTST_bad_domain, EINVAL },
+	{ GNTST_bad_gntref, EINVAL },
+	{ GNTST_bad_handle, EIO },
+	{ GNTST_bad_virt_addr, EIO },
+	{ GNTST_bad_dev_addr, EIO },
+	{ GNTST_no_device_space, ENOSPC },
+	{ GNTST_permission_denied, EPERM },
+	{ GNTST_bad_page, ENXIO },
+	{ GNTST_bad_copy_arg, EINVAL },
+	{ GNTST_address_too_big, EIO },
+	{ GNTST_eagain, EAGAIN },
+	{ GNTST_no_space, ENOSPC },
+	{ 1, EIO },
+	{ -99, EIO },
+};
+
+#define STATUSES	(sizeof(statuses) / sizeof(statuses[0]))
+
 /* Dom0's init mounts it; be sure. */
 static inline void debugfs_mount(void)
 {
@@ -96,6 +126,15 @@ static inline bool gntdev_fault(const char *name, int status, int times)
 	       !gm_write_file("/proc/self/make-it-fail", "1");
 }
 
+/* The same for operation @position of the hypercall, whose others are done. */
+static inline bool gntdev_fault_at(const char *name, int status, int times, long position)
+{
+	char fault[96];
+
+	snprintf(fault, sizeof(fault), GNTDEV_DEBUGFS "/%s", name);
+	return fault_set(fault, "position", position) && gntdev_fault(name, status, times);
+}
+
 static inline void gntdev_no_fault(void)
 {
 	static const char *const names[] = {
@@ -106,6 +145,7 @@ static inline void gntdev_no_fault(void)
 	for (int i = 0; i < 3; i++) {
 		fault_set(names[i], "probability", 0);
 		fault_set(names[i], "status", 0);
+		fault_set(names[i], "position", IN_THE_MIDDLE);
 		fault_set(names[i], "task-filter", 0);
 	}
 	gm_write_file("/proc/self/make-it-fail", "0");

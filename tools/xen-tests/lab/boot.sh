@@ -7,6 +7,8 @@
 #
 # Environment: KERNEL, SUITE, TEST (see `make help`), GM_SCALE (all time-outs),
 # GM_LONG=1 (test programs take the time that they take, see test-all.sh),
+# GM_FUZZ (what gm-fuzz shall do in the place of suite fuzz), GM_FUZZ_INPUT (a file of
+# programs for it), GM_TOTAL (a limit for the whole run, seconds): fuzz/fuzz.sh,
 # ICOUNT=1: the machine's time is a count of its instructions, so that figures can be
 # repeated and compared, whatever else this computer does.
 
@@ -68,6 +70,9 @@ if [ -n "${ICOUNT:-}" ]; then
 	LAB_LINUX="${LAB_LINUX:-} nokaslr norandmaps"
 fi
 
+# Unit tests at boot are not what is fuzzed, and have messages of their own.
+[ -z "${GM_FUZZ:-}" ] || LAB_LINUX=${LAB_LINUX:-} LAB_LINUX=${LAB_LINUX/kunit.enable=1/}
+
 kernel=kernel/$GM_KERNEL$GM_OF_ARCH/vmlinux
 qemu=(qemu-system-x86_64)
 [ -z "${LAB_MACHINE:-}" ] || qemu+=(-machine "$LAB_MACHINE")
@@ -95,7 +100,7 @@ fi
 optional=()
 [ -z "${TEST:-}" ] || optional=(--may-be-empty)
 
-total=${LAB_TOTAL:-1800}
+total=${GM_TOTAL:-${LAB_TOTAL:-1800}}
 silence=${LAB_SILENCE:-180}
 # One program may be silent for as long as a test may take (gm_test.h, GM_LONG_TEST_S).
 [ -z "${GM_LONG:-}" ] || { total=$((6 * 3600)); silence=$((silence > 960 ? silence : 960)); }

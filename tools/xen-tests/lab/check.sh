@@ -41,7 +41,7 @@ c_spdx()
 
 	for f in "${files[@]}"; do
 		case $f in
-		COPYING|.gitignore|*.md|*.config|*.conf|*.cfg|*.txt|*.append|*.svg) continue ;;
+		COPYING|.gitignore|*.md|*.config|*.conf|*.cfg|*.txt|*.prog|*.append|*.svg) continue ;;
 		# In debian/copyright; but for what is a program
 		debian/rules) ;;
 		debian/*) continue ;;
@@ -191,6 +191,26 @@ c_programs()
 	make --no-print-directory -s -C tools/xen-tests O="$log/tests" KTREE="$stock"
 }
 
+# What syzkaller is told of our devices
+c_syzlang()
+{
+	tools/xen-tests/fuzz/syzlang.sh
+}
+
+# The programs of the fuzzer's corpus: they are understood, and written as it writes them.
+c_corpus()
+{
+	local f bad=0
+
+	make --no-print-directory -s -C tools/xen-tests O="$log/tests" KTREE="$stock" \
+		"$log/tests/bin/gm-fuzz" || return
+	for f in tools/xen-tests/fuzz/corpus/*/*.prog; do
+		"$log/tests/bin/gm-fuzz" format --target "$(basename "$(dirname "$f")")" \
+			--input "$f" | diff -u --label "$f" --label "$f (gm-fuzz format)" "$f" - || bad=1
+	done
+	return "$bad"
+}
+
 # The notifier protocol, every order of its steps (tools/xen-tests/model)
 c_spin()
 {
@@ -230,7 +250,7 @@ if [ $# -gt 0 ]; then
 	exit $failed
 fi
 # What needs no kernel tree does not keep others from theirs.
-run spdx shellcheck spin python
+run spdx shellcheck syzlang spin python
 lock tree
-run docs checkpatch clang_format kernel_doc W1_and_sparse modules abi programs
+run docs checkpatch clang_format kernel_doc W1_and_sparse modules abi programs corpus
 exit $failed

@@ -25,10 +25,18 @@ make_ramdisk()
 		quote GM_SCALE "${GM_SCALE:-1}"
 		quote GM_LONG "${GM_LONG:-}"
 		quote GM_MN_SECONDS "${GM_MN_SECONDS:-}"
+		quote GM_FUZZ "${GM_FUZZ:-}"
 		quote GM_SOAK_SECONDS "${GM_SOAK_SECONDS:-}"
 		quote GM_SEED "${GM_SEED:-}"
 		quote GM_RESULTS "${GM_RESULTS:-}"
 	} >"$dir/gm/job.conf"
+	case " $suites " in
+	*" fuzz "*)
+		mkdir -p "$dir/gm/fuzz"
+		cp -r "$GM_TOP/tools/xen-tests/fuzz/corpus" "$dir/gm/fuzz/"
+		[ -z "${GM_FUZZ_INPUT:-}" ] || cp "$GM_FUZZ_INPUT" "$dir/gm/fuzz/input"
+		;;
+	esac
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$1/job.cpio"
 	case " $suites" in
 	*selftests*) more=("$GM_BUILD/initrd/selftests.cpio") ;;

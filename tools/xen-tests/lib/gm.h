@@ -159,6 +159,12 @@ const char *gm_trace_text(struct gm_trace *t);
 bool gm_trace_has_field(struct gm_trace *t, const char *event, const char *field);
 bool gm_trace_has(const char *text, const char *event, const char *want);
 
+/* ---- kernel.c: what the kernel complains of ---- */
+
+int gm_kmsg_open(void);
+const char *gm_kmsg_complaint(int fd, char *line, size_t size);
+int gm_kmemleak(void);
+
 /* ---- util.c ---- */
 
 double gm_now(void);

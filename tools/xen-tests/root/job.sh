@@ -213,6 +213,19 @@ assign_gpus()
 	done
 }
 
+# The suite's programs, or, for `make fuzz`, gm-fuzz in the place of those of suite fuzz
+run_here()
+{
+	if [ "$1" != fuzz ] || [ -z "$GM_FUZZ" ]; then
+		gm-suite "$1"
+		return
+	fi
+	echo "@@ begin fuzz/session"
+	# shellcheck disable=SC2086 # words are what is wanted
+	gm-fuzz $GM_FUZZ
+	echo "@@ end fuzz/session $?"
+}
+
 # The suite in dom0, or wherever the lab says, against a guest that grants.
 # run_with_granter SUITE WORDS: more words for a driver domain's kernel
 run_with_granter()
@@ -229,7 +242,7 @@ run_with_granter()
 	if [ "$GM_MAPPER" != dom0 ]; then
 		run_in_driver_domain "$1" "$domid" /gm/guest/initrd-driver.gz "$2"
 	else
-		gm-suite "$1"
+		run_here "$1"
 	fi
 	leftovers "$1" "$domid" "$base"
 }
@@ -261,9 +274,9 @@ test)
 				run_with_granter "$suite" "$words" ;;
 			esac
 			;;
-		hmm)
+		hmm | fuzz)
 			if [ "$GM_MAPPER" = none ]; then
-				gm-suite "$suite"
+				run_here "$suite"
 			else
 				run_with_granter "$suite" ''
 			fi
