@@ -267,7 +267,9 @@ int gm_grants_given(void)
 		return -errno;
 	for (unsigned int i = 0; i < MAX_REF; i++) {
 		segs[i] = (struct ioctl_gntdev_grant_copy_segment){
-			.len = 1, .flags = GNTCOPY_source_gref, .dest.virt = &bytes[i],
+			.len = 1,
+			.flags = GNTCOPY_source_gref,
+			.dest.virt = &bytes[i],
 		};
 		segs[i].source.foreign.ref = i;
 		segs[i].source.foreign.domid = domid;
