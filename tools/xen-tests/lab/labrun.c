@@ -2,7 +2,7 @@
 /*
  * labrun: start one QEMU, follow what it reports, and always end it.
  *
- * usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--log DIR]
+ * usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--one-port] [--log DIR]
  *               [--results DIR] [--benign FILE] [--silence S] [--total S]
  *               [--may-be-empty] -- qemu-system-x86_64 ARGS...
  *
@@ -11,6 +11,7 @@
  *
  * labrun adds the results channel, the machine's second serial port, to ARGS; it
  * is one end of a socket pair, so that it comes and goes with the two processes.
+ * With --one-port it is the first, which is the console, too: LOG is what came over it.
  *
  * QEMU must not outlive the run, however that ends:
  *  - Ctrl-C, SIGTERM, SIGHUP: QEMU sits in a process group of its own (a Ctrl-C
@@ -62,6 +63,7 @@ struct options {
 	const char *log_dir;
 	const char *results_dir;
 	const char *benign;
+	bool one_port;
 	bool may_be_empty;	/* one test is asked for, it may be elsewhere */
 	double silence;		/* seconds without a line; 0: for ever */
 	double total;		/* seconds in all; 0: for ever */
@@ -86,7 +88,7 @@ static double now(void)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] [--may-be-empty] -- QEMU ARGS...\n");
+	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--one-port] [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] [--may-be-empty] -- QEMU ARGS...\n");
 	exit(2);
 }
 
@@ -109,6 +111,7 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "name", required_argument, NULL, 'n' },
 		{ "console", required_argument, NULL, 'c' },
 		{ "keys", required_argument, NULL, 'k' },
+		{ "one-port", no_argument, NULL, 'o' },
 		{ "log", required_argument, NULL, 'l' },
 		{ "results", required_argument, NULL, 'r' },
 		{ "benign", required_argument, NULL, 'b' },
@@ -137,6 +140,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 'k':
 			o->keys = optarg;
+			break;
+		case 'o':
+			o->one_port = true;
 			break;
 		case 'l':
 			o->log_dir = optarg;
@@ -169,7 +175,7 @@ static void parse(struct options *o, int argc, char **argv)
 
 static void child(const struct options *o, int channel, pid_t parent)
 {
-	char chardev[64], path[4096];
+	char chardev[4096], path[4096];
 	char *argv[MAX_ARGS];
 	sigset_t none;
 	int n, fd;
@@ -195,7 +201,8 @@ static void child(const struct options *o, int channel, pid_t parent)
 
 	for (n = 0; o->argv[n] && n < MAX_ARGS - 5; n++)
 		argv[n] = o->argv[n];
-	snprintf(chardev, sizeof(chardev), "socket,id=gm,fd=%d", channel);
+	snprintf(chardev, sizeof(chardev), "socket,id=gm,fd=%d%s%s", channel,
+		 o->one_port ? ",logfile=" : "", o->one_port ? o->console : "");
 	argv[n++] = "-chardev";
 	argv[n++] = chardev;
 	argv[n++] = "-serial";
@@ -456,6 +463,8 @@ int main(int argc, char **argv)
 	}
 	if (o.may_be_empty)
 		report_may_be_empty(r);
+	if (o.one_port)
+		report_is_console(r);
 	sig = watch(&m, &o, r, fds, why, sizeof(why));
 	if (why[0] && m.pid) {
 		/* Its last words, before others are put into its mouth */

@@ -22,6 +22,8 @@ struct report;
 struct report *report_new(enum mode mode, const char *lab, const char *results_dir);
 /* A run without any test program is no failure. */
 void report_may_be_empty(struct report *r);
+/* The channel is the console: lines that are no results are in its log, and nowhere else. */
+void report_is_console(struct report *r);
 /* One line of the results channel, without its end of line. */
 void report_line(struct report *r, char *line);
 /* The guest says that its job is done (what is left is powering off). */

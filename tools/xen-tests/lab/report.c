@@ -42,6 +42,7 @@ struct report {
 	const char *dir;
 	int passed, failed, skipped;
 	bool may_be_empty;
+	bool is_console;
 	bool done;
 	int status;			/* of the job */
 	char *verdict;			/* MODE_RUN: its RESULT line, held back */
@@ -85,6 +86,11 @@ struct report *report_new(enum mode mode, const char *lab, const char *results_d
 void report_may_be_empty(struct report *r)
 {
 	r->may_be_empty = true;
+}
+
+void report_is_console(struct report *r)
+{
+	r->is_console = true;
 }
 
 bool report_done(const struct report *r)
@@ -373,7 +379,7 @@ void report_line(struct report *r, char *line)
 		}
 	} else if (r->cur) {
 		ktap_line(r, line);
-	} else if (r->mode == MODE_TEST && *line) {
+	} else if (r->mode == MODE_TEST && *line && !r->is_console) {
 		printf("# %s\n", line);
 	}
 }
