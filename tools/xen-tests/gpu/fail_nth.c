@@ -115,9 +115,8 @@ FIXTURE_SETUP(fail_nth)
 
 	gpu_load(GPU_0);
 	s->mem = anon_aligned(_metadata, SIZE, false);
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	self->kmsg = gm_kmsg_open();
 	ASSERT_LE(0, self->kmsg);
-	lseek(self->kmsg, 0, SEEK_END);
 	s->nth = gm_fail_open();
 	if (s->nth < 0)
 		SKIP(return, "this kernel has no fault injection");

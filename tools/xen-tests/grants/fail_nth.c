@@ -24,9 +24,6 @@
 /* More than any chain here has, fork included. */
 #define MAX_NTH		2000
 
-#define KMEMLEAK	DEBUGFS "/kmemleak"
-/* Objects that are younger are not looked at. */
-#define KMEMLEAK_AGE_MS	6000
 /* What the kernel's slab may differ by for other reasons. */
 #define SLAB_SLACK_KB	2048
 
@@ -451,7 +448,7 @@ FIXTURE_SETUP(fail_nth)
 	port = xenevtchn_bind_unbound_port(self->xce, self->gr.domid);
 	ASSERT_LT(0, port);
 	self->scene.port = port;
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	self->kmsg = gm_kmsg_open();
 	ASSERT_LE(0, self->kmsg);
 	self->scene.nth = gm_fail_open();
 	if (self->scene.nth < 0)
@@ -472,29 +469,12 @@ FIXTURE_TEARDOWN(fail_nth)
 	granter_teardown(_metadata, &self->gr);
 }
 
-/*
- * How many objects kmemleak takes for lost; 0 where there is none. It is asked twice: a
- * pointer that was on its way during the first scan is not missed again.
- */
 static int objects_lost(void)
 {
-	char line[256];
-	int n = 0;
-	FILE *f;
+	int n = gm_kmemleak();
 
-	if (access(KMEMLEAK, W_OK))
-		return 0;
-	for (int i = 0; i < 2; i++) {
-		gm_sleep_ms(KMEMLEAK_AGE_MS);
-		if (gm_write_file(KMEMLEAK, "scan"))
-			gm_broken();
-	}
-	f = fopen(KMEMLEAK, "re");
-	if (!f)
+	if (n < 0)
 		gm_broken();
-	while (fgets(line, sizeof(line), f))
-		n += !strncmp(line, "unreferenced", strlen("unreferenced"));
-	fclose(f);
 	return n;
 }
 

@@ -74,44 +74,11 @@ static inline int gm_fail_allocations(bool on)
 	return 0;
 }
 
-/*
- * The next line of the kernel's log, from where @kmsg is, in which it says that it has found
- * itself wrong, in @line; or NULL. labrun looks for more of them.
- */
-static inline const char *gm_complaint(int kmsg, char *line, size_t size)
-{
-	static const char *const complaints[] = {
-		"WARNING:",
-		"BUG:",
-		"Bad page",
-		"refcount_t:",
-		"not unmapped:",
-		"UBSAN:",
-		"ODEBUG:",
-		"possible circular locking",
-		"INFO: trying to register",
-		"unreferenced object",
-	};
-	ssize_t len;
-
-	for (;;) {
-		len = read(kmsg, line, size - 1);
-		if (len < 0 && errno == EPIPE)
-			continue; /* some were overwritten meanwhile */
-		if (len <= 0)
-			return NULL;
-		line[len] = '\0';
-		for (size_t i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++)
-			if (strstr(line, complaints[i]))
-				return line;
-	}
-}
-
 #define EXPECT_NO_COMPLAINT(kmsg) \
 	do { \
 		char __line[2048]; \
 \
-		EXPECT_EQ(NULL, gm_complaint(kmsg, __line, sizeof(__line))) \
+		EXPECT_EQ(NULL, gm_kmsg_complaint(kmsg, __line, sizeof(__line))) \
 		TH_LOG("%s", __line); \
 	} while (0)
 

@@ -19,4 +19,15 @@
 /* A diagnostic line that is printed whether or not the test fails. */
 #define gm_note(fmt, ...) ksft_print_msg(fmt "\n", ##__VA_ARGS__)
 
+/* A command of the shell, as gm_run() has it; what it had to say is printed when it failed. */
+static inline int gm_sh(const char *cmd)
+{
+	char out[512];
+	int ret = gm_run(out, sizeof(out), GM_TIMEOUT_MS, cmd);
+
+	if (ret)
+		gm_note("%s: %d: %s", cmd, ret, out);
+	return ret;
+}
+
 #endif /* GM_TEST_H */

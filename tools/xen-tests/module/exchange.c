@@ -31,16 +31,6 @@ FIXTURE(module) {
 	char aside[256]; /* where it is while it is not installed */
 };
 
-static int shell(const char *command)
-{
-	char out[512];
-	int ret = gm_run(out, sizeof(out), GM_TIMEOUT_MS, command);
-
-	if (ret)
-		gm_note("%s: %d: %s", command, ret, out);
-	return ret;
-}
-
 static bool driver_removed(void)
 {
 	return access("/sys/module/xen_gntdev", F_OK) ||
@@ -57,7 +47,7 @@ static int driver_reload(void)
 		gm_note("xen-gntdev cannot be removed: somebody has it open");
 		return -EBUSY;
 	}
-	return shell("/sbin/depmod && /sbin/modprobe xen-gntdev");
+	return gm_sh("/sbin/depmod && /sbin/modprobe xen-gntdev");
 }
 
 /* Ours has this ioctl, stock has not. A negative errno if there is no device. */

@@ -53,16 +53,6 @@ static unsigned long vmstat(const char *name)
 	return value;
 }
 
-static int sh(const char *cmd)
-{
-	char out[256];
-	int ret = gm_run(out, sizeof(out), GM_TIMEOUT_MS, cmd);
-
-	if (ret)
-		gm_note("%s: %d: %s", cmd, ret, out);
-	return ret;
-}
-
 FIXTURE(check) {
 	struct storm storm;
 	int fd;
@@ -95,7 +85,7 @@ static void swap_on(META, FIXTURE_DATA(check) *self)
 		 "truncate -s %dM " SWAP_FILE " && chmod 600 " SWAP_FILE " && "
 		 "losetup %s " SWAP_FILE " && mkswap %s && swapon %s",
 		 SWAP_MB, self->loop, self->loop, self->loop);
-	ASSERT_EQ(0, sh(cmd));
+	ASSERT_EQ(0, gm_sh(cmd));
 	self->swap = true;
 }
 
@@ -105,7 +95,7 @@ static void swap_off(META, FIXTURE_DATA(check) *self)
 
 	snprintf(cmd, sizeof(cmd), "swapoff %s; losetup -d %s; rm -f " SWAP_FILE,
 		 self->loop, self->loop);
-	EXPECT_EQ(0, sh(cmd));
+	EXPECT_EQ(0, gm_sh(cmd));
 }
 
 static int ksm_write(const char *name, unsigned long value)

@@ -198,21 +198,28 @@ static inline void fork_with_it(struct worker *w, struct part *p)
 	part_unmap(w, p);
 }
 
+/* The page of a guest that is this worker's alone to write to; false: not now. */
+static inline bool part_map_own(struct worker *w, struct part *p, const char *what)
+{
+	*p = (struct part){ .grant.count = 1, .first = w->index };
+	if (!seat_look(w->b, &w->chance, &p->v))
+		return false;
+	p->grant.domid = p->v.domid;
+	p->grant.refs = &p->v.scratch.refs[w->index];
+	p->addr = gm_gntdev_map(w->gntdev, &p->grant, PROT_READ | PROT_WRITE, &p->index);
+	if (p->addr == MAP_FAILED)
+		part_failed(w, p, what, errno);
+	return p->addr != MAP_FAILED;
+}
+
 /* The worker's own page: what it writes it finds. */
 static inline void write_own_page(struct worker *w)
 {
-	struct part p = { .grant.count = 1, .first = w->index };
+	struct part p;
 	uint64_t seed = soak_next(&w->chance);
 
-	if (!seat_look(w->b, &w->chance, &p.v))
+	if (!part_map_own(w, &p, "map own page"))
 		return;
-	p.grant.domid = p.v.domid;
-	p.grant.refs = &p.v.scratch.refs[w->index];
-	p.addr = gm_gntdev_map(w->gntdev, &p.grant, PROT_READ | PROT_WRITE, &p.index);
-	if (p.addr == MAP_FAILED) {
-		part_failed(w, &p, "map own page", errno);
-		return;
-	}
 	gm_fill(p.addr, seed, 0, 1);
 	gm_sleep_ms(chance(w, 20));
 	if (gm_check(p.addr, seed, 0, 1) >= 0)

@@ -45,18 +45,11 @@ static inline bool all_words_are(const void *mem, size_t size, uint64_t value)
 
 static inline void gpu_writes(struct worker *w)
 {
-	struct part p = { .grant.count = 1, .first = w->index };
+	struct part p;
 	uint64_t value = soak_next(&w->chance);
 
-	if (!seat_look(w->b, &w->chance, &p.v))
+	if (!part_map_own(w, &p, "map for the GPU"))
 		return;
-	p.grant.domid = p.v.domid;
-	p.grant.refs = &p.v.scratch.refs[w->index];
-	p.addr = gm_gntdev_map(w->gntdev, &p.grant, PROT_READ | PROT_WRITE, &p.index);
-	if (p.addr == MAP_FAILED) {
-		part_failed(w, &p, "map for the GPU", errno);
-		return;
-	}
 	if (gpu_ended(w, "fill", gpu_fill(w->gpu, p.addr, GM_PAGE_SIZE, value), XGPU_FENCE_OK)) {
 		if (!all_words_are(p.addr, GM_PAGE_SIZE, value))
 			soak_fail(w->b, "worker %u: what the GPU wrote to domain %u is not there",
