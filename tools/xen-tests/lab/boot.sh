@@ -100,6 +100,12 @@ fi
 optional=()
 [ -z "${TEST:-}" ] || optional=(--may-be-empty)
 
+# Xen with guests may have to be nudged (labrun.c); it would be counted where instructions are.
+nudge=(--nudge 5)
+if [ -z "$LAB_XEN" ] || [ "$GM_ARCH" != x86 ] || [ "$mode" = shell ] || [ -n "${ICOUNT:-}" ]; then
+	nudge=()
+fi
+
 total=${GM_TOTAL:-${LAB_TOTAL:-1800}}
 silence=${LAB_SILENCE:-180}
 # One program may be silent for as long as a test may take (gm_test.h, GM_LONG_TEST_S).
@@ -108,7 +114,7 @@ silence=${LAB_SILENCE:-180}
 exec host/labrun "${optional[@]}" --mode "$mode" --name "$lab" \
 	--console "$log/console.log" ${keys[@]+"${keys[@]}"} --log "$log" --results "$results" \
 	--benign "$GM_TOP/configs/lab/benign.txt" \
-	--silence "$silence" --total "$total" -- \
+	--silence "$silence" --total "$total" ${nudge[@]+"${nudge[@]}"} -- \
 	"${qemu[@]}" "${accel[@]}" -cpu "$LAB_CPU" \
 	-smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot -no-user-config \
 	-net none ${devices[@]+"${devices[@]}"} "${console[@]}" "${boot[@]}"

@@ -3,11 +3,16 @@
  * labrun: start one QEMU, follow what it reports, and always end it.
  *
  * usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--one-port] [--log DIR]
- *               [--results DIR] [--benign FILE] [--silence S] [--total S]
+ *               [--results DIR] [--benign FILE] [--silence S] [--total S] [--nudge S]
  *               [--may-be-empty] -- qemu-system-x86_64 ARGS...
  *
  * --keys: the console is Xen's, and what is written to FIFO is typed at it. A machine that
  * stands still is asked by Xen's debug keys what its processors are at, before it is ended.
+ *
+ * --nudge: a machine without a result for S seconds gets a byte on the results channel, and S
+ * seconds later another. Nobody in there reads it; what counts is the interrupt. The emulator can
+ * lose one (lab.md, Traps: VMRUN), and when that was Xen's timer, the next interrupt is
+ * what Xen waits for; without any other device that is for ever.
  *
  * labrun adds the results channel, the machine's second serial port, to ARGS; it
  * is one end of a socket pair, so that it comes and goes with the two processes.
@@ -67,6 +72,7 @@ struct options {
 	bool may_be_empty;	/* one test is asked for, it may be elsewhere */
 	double silence;		/* seconds without a line; 0: for ever */
 	double total;		/* seconds in all; 0: for ever */
+	double nudge;		/* seconds without a line; 0: never */
 	double scale;
 	char **argv;
 };
@@ -88,7 +94,7 @@ static double now(void)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--one-port] [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] [--may-be-empty] -- QEMU ARGS...\n");
+	fprintf(stderr, "usage: labrun --mode test|run|shell --name LAB --console LOG [--keys FIFO] [--one-port] [--log DIR] [--results DIR] [--benign FILE] [--silence S] [--total S] [--nudge S] [--may-be-empty] -- QEMU ARGS...\n");
 	exit(2);
 }
 
@@ -117,6 +123,7 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "benign", required_argument, NULL, 'b' },
 		{ "silence", required_argument, NULL, 's' },
 		{ "total", required_argument, NULL, 't' },
+		{ "nudge", required_argument, NULL, 'u' },
 		{ "may-be-empty", no_argument, NULL, 'e' },
 		{ }
 	};
@@ -158,6 +165,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 't':
 			o->total = atof(optarg) * o->scale;
+			break;
+		case 'u':
+			o->nudge = atof(optarg);
 			break;
 		case 'e':
 			o->may_be_empty = true;
@@ -310,6 +320,12 @@ enum {
 	NR_FDS,
 };
 
+/* When the channel is full nobody empties it, and its interrupt is there to be served. */
+static void nudge(const struct machine *m)
+{
+	(void)!send(m->channel, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /*
  * Follows the machine until it ends, is overdue, or labrun has to go. Returns
  * the signal to go with, or 0; *why is set when the run went wrong.
@@ -318,7 +334,7 @@ static int watch(struct machine *m, const struct options *o, struct report *r,
 		 struct pollfd *fds, char *why, size_t size)
 {
 	static struct lines l;
-	double begun = now(), last = begun, done = 0, end, t;
+	double begun = now(), last = begun, nudged = begun, done = 0, end, t;
 	struct signalfd_siginfo si;
 
 	fds[FD_CHANNEL].fd = m->channel;
@@ -347,6 +363,17 @@ static int watch(struct machine *m, const struct options *o, struct report *r,
 				snprintf(why, size, "hang: no sign of life for %.0f s", t - last);
 				return 0;
 			}
+		}
+		/* Before the first line, the port may be one that echoes. */
+		if (o->nudge && last > begun) {
+			if (nudged < last)
+				nudged = last;
+			if (t >= nudged + o->nudge) {
+				nudge(m);
+				nudged = t;
+			}
+			if (nudged + o->nudge < end)
+				end = nudged + o->nudge;
 		}
 		if (poll(fds, NR_FDS, (int)((end - t) * 1000) + 1) < 0 && errno != EINTR) {
 			snprintf(why, size, "poll: %s", strerror(errno));

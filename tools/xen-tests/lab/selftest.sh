@@ -187,6 +187,14 @@ t_hanging_hypervisor_is_asked()
 	[ "$(cat typed)" = $'\1\1\1dqrae' ] && machine_gone
 }
 
+# It goes on with the first interrupt, as a machine whose timer's was lost.
+t_silent_machine_is_nudged()
+{
+	run test "$boot $begin printf '1..1\n' >&3; read -r x <&3; echo 'ok 1 a' >&3; $end $finish" \
+		--silence 10 --nudge 0.2
+	expect 0 '2 0 0' '^ok   fake s a '
+}
+
 t_endless_talk_is_ended()
 {
 	run test "$boot $begin while :; do echo '# still here' >&3; sleep 0.1; done" --total 1
