@@ -90,7 +90,7 @@ long memory_alloc(struct device_memory *memory, unsigned int nr)
 		bitmap_set(block->used, at, nr);
 		if (!block->nr_used)
 			list_add_tail(&block->lru, &memory->lru);
-		block->nr_used += nr;
+		WRITE_ONCE(block->nr_used, block->nr_used + nr);
 	}
 	spin_unlock(&memory->lock);
 	return at < MEMORY_BLOCK_PAGES ? i * MEMORY_BLOCK_PAGES + at : -ENOSPC;
@@ -103,7 +103,7 @@ void memory_free(struct device_memory *memory, unsigned long first, unsigned int
 
 	spin_lock(&memory->lock);
 	bitmap_clear(block->used, first % MEMORY_BLOCK_PAGES, nr);
-	block->nr_used -= nr;
+	WRITE_ONCE(block->nr_used, block->nr_used - nr);
 	if (!block->nr_used)
 		list_del_init(&block->lru);
 	spin_unlock(&memory->lock);
@@ -336,7 +336,7 @@ static void memory_empty(struct device_memory *memory)
 	bool force = false;
 
 	spin_lock(&memory->lock);
-	memory->dying = true;
+	WRITE_ONCE(memory->dying, true);
 	spin_unlock(&memory->lock);
 
 	/* A page may be locked, or somebody looks at it: that passes. */
@@ -375,7 +375,7 @@ EXPORT_SYMBOL_GPL(device_memory_suspend);
 void device_memory_resume(struct device_memory *memory)
 {
 	spin_lock(&memory->lock);
-	memory->dying = false;
+	WRITE_ONCE(memory->dying, false);
 	spin_unlock(&memory->lock);
 }
 EXPORT_SYMBOL_GPL(device_memory_resume);

@@ -408,7 +408,7 @@ static void mirror_gc_chunks(struct mirror_window *window)
 		if (chunk && chunk->nr_mapped)
 			chunk = NULL;
 		if (chunk)
-			window->chunks[i] = NULL;
+			WRITE_ONCE(window->chunks[i], NULL);
 		spin_unlock(&window->lock);
 		mirror_chunk_free(window->mirror, chunk);
 	}

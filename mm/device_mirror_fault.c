@@ -193,7 +193,7 @@ static int mirror_make_chunk(struct mirror_fault *fault)
 		return PTR_ERR(new);
 	spin_lock(&fault->window->lock);
 	if (!*slot) {
-		*slot = new;
+		WRITE_ONCE(*slot, new);
 		new = NULL;
 	}
 	spin_unlock(&fault->window->lock);

@@ -398,7 +398,7 @@ static void second_invalidation_waits_too(struct kunit *test)
 	ht_map(device->ctx, 0, 16, HT_RW_PROT);
 	ht_fill(device->ctx, 0, 16);
 	mt_expect_read(device, 0, 16);
-	device->hold = &hold;
+	WRITE_ONCE(device->hold, &hold);
 	mt_start(test, &one, mt_invalidator);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
 	KUNIT_EXPECT_FALSE(test, mt_has(device, 3));
@@ -409,7 +409,7 @@ static void second_invalidation_waits_too(struct kunit *test)
 	complete_all(&hold);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&one.done, HT_LIMIT), 0UL);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&two.done, HT_LIMIT), 0UL);
-	device->hold = NULL;
+	WRITE_ONCE(device->hold, NULL);
 	mt_expect_read(device, 0, 16);
 	mt_device_free(device);
 }
@@ -426,7 +426,7 @@ static void invalidations_in_flight_are_apart(struct kunit *test)
 	ht_map(device->ctx, 0, 64, HT_RW_PROT);
 	ht_fill(device->ctx, 0, 64);
 	mt_expect_read(device, 0, 64);
-	device->hold = &hold;
+	WRITE_ONCE(device->hold, &hold);
 	mt_start(test, &one, mt_invalidator);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
 	mt_start(test, &two, mt_invalidator);
@@ -434,7 +434,7 @@ static void invalidations_in_flight_are_apart(struct kunit *test)
 	complete_all(&hold);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&one.done, HT_LIMIT), 0UL);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&two.done, HT_LIMIT), 0UL);
-	device->hold = NULL;
+	WRITE_ONCE(device->hold, NULL);
 	for (i = 0; i < 16; i++)
 		left += device->tlb[i].valid + device->tlb[32 + i].valid;
 	KUNIT_EXPECT_EQ(test, left, 0UL);
@@ -727,13 +727,13 @@ static void window_goes_when_the_device_is_slow(struct kunit *test)
 	ht_map(device->ctx, 0, 16, HT_RW_PROT);
 	ht_fill(device->ctx, 0, 16);
 	mt_expect_read(device, 0, 16);
-	device->hold = &hold;
+	WRITE_ONCE(device->hold, &hold);
 	mt_start(test, &unmap, mt_unmapper);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
 	flush_work(&device->mirror.gc);
 	complete_all(&hold);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&unmap.done, HT_LIMIT), 0UL);
-	device->hold = NULL;
+	WRITE_ONCE(device->hold, NULL);
 	KUNIT_EXPECT_TRUE(test, mt_is_empty(&device->mirror));
 	mt_device_free(device);
 }
@@ -752,13 +752,13 @@ static void window_in_use_stays(struct kunit *test)
 	mt_unmap(ctx, 16, 84);
 	KUNIT_EXPECT_TRUE(test, mt_has(device, 3));
 	ht_invalidate(ctx, 0, 16);
-	device->hold_prepare = &hold;
+	WRITE_ONCE(device->hold_prepare, &hold);
 	mt_start(test, &fault, mt_faulter);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&device->held, HT_LIMIT), 0UL);
 	mt_unmap(ctx, 8, 8);
 	flush_work(&device->mirror.gc);
 	KUNIT_EXPECT_FALSE_MSG(test, xa_empty(&device->mirror.windows), "a window in use is gone");
-	device->hold_prepare = NULL;
+	WRITE_ONCE(device->hold_prepare, NULL);
 	complete_all(&hold);
 	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&fault.done, HT_LIMIT), 0UL);
 	KUNIT_EXPECT_EQ(test, fault.ret, 0);

@@ -30,15 +30,23 @@ static void mt_clip(const struct mt_device *device, unsigned long start, unsigne
 	*last = start < end ? mt_page(device, end) : *first;
 }
 
+/* The test may take it back as soon as it knows that somebody waits: it is looked at once. */
+static void mt_wait_if_held(struct mt_device *device, struct completion *const *hold)
+{
+	struct completion *wait = READ_ONCE(*hold);
+
+	if (!wait)
+		return;
+	complete(&device->held);
+	wait_for_completion(wait);
+}
+
 static int mt_prepare(struct device_mirror *mirror, unsigned long start, unsigned long end)
 {
 	struct mt_device *device = mt_of(mirror);
 
 	KUNIT_EXPECT_TRUE(device->ctx->test, IS_ALIGNED(start | end, PMD_SIZE));
-	if (device->hold_prepare) {
-		complete(&device->held);
-		wait_for_completion(device->hold_prepare);
-	}
+	mt_wait_if_held(device, &device->hold_prepare);
 	return device->prepare_error;
 }
 
@@ -100,10 +108,7 @@ static void mt_shootdown_finish(struct device_mirror *mirror,
 	struct mt_device *device = mt_of(mirror);
 	unsigned long first, last;
 
-	if (device->hold) {
-		complete(&device->held);
-		wait_for_completion(device->hold);
-	}
+	mt_wait_if_held(device, &device->hold);
 	mt_clip(device, shootdown->start, shootdown->end, &first, &last);
 	spin_lock(&device->lock);
 	memset(device->tlb + first, 0, (last - first) * sizeof(*device->tlb));

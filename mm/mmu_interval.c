@@ -476,10 +476,13 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 
 	might_sleep();
 	mn_might_wait();
-	if (WARN_ON(RB_EMPTY_NODE(&interval_sub->interval_tree.rb)))
-		return;
 
 	spin_lock(&subs->lock);
+	/* Others, as they come and go, move it about in the tree. */
+	if (WARN_ON(RB_EMPTY_NODE(&interval_sub->interval_tree.rb))) {
+		spin_unlock(&subs->lock);
+		return;
+	}
 	pending = mn_wait_prepare(subs, interval_sub, &waiter);
 	if (pending)
 		interval_sub->remover = &waiter;

@@ -243,7 +243,12 @@ static bool in_a_row(const struct gntdev_map *map)
 	return true;
 }
 
-/* The linear map, if it has the pages in a row; in PV nothing else will do (dmabuf_pages.c). */
+/* In PV only the linear map will do (dmabuf_pages.c). */
+static bool can_vmap(const struct gntdev_map *map)
+{
+	return !gntdev_pv() || in_a_row(map);
+}
+
 static int export_vmap(struct dma_buf *dmabuf, struct iosys_map *to)
 {
 	struct dmabuf_export *exp = dmabuf->priv;
@@ -256,8 +261,6 @@ static int export_vmap(struct dma_buf *dmabuf, struct iosys_map *to)
 		iosys_map_set_vaddr(to, page_address(map->grants[0].page));
 		return 0;
 	}
-	if (gntdev_pv())
-		return -EOPNOTSUPP;
 
 	pages = kvmalloc_array(map->count, sizeof(*pages), GFP_KERNEL);
 	if (!pages)
@@ -293,6 +296,16 @@ static const struct dma_buf_ops export_ops = {
 	.mmap = export_mmap,
 	.vmap = export_vmap,
 	.vunmap = export_vunmap,
+	.release = export_release,
+};
+
+/* An operation that fails is worth a warning to the core; one that is not there is not. */
+static const struct dma_buf_ops export_ops_no_vmap = {
+	.map_dma_buf = export_map_dma,
+	.unmap_dma_buf = export_unmap_dma,
+	.begin_cpu_access = export_begin_cpu_access,
+	.end_cpu_access = export_end_cpu_access,
+	.mmap = export_mmap,
 	.release = export_release,
 };
 
@@ -357,7 +370,7 @@ static struct dma_buf *export_map(struct gntdev_map *map)
 	map->done_priv = exp;
 	map->done = export_map_done;
 
-	info.ops = &export_ops;
+	info.ops = can_vmap(map) ? &export_ops : &export_ops_no_vmap;
 	info.size = (size_t)map->count << PAGE_SHIFT;
 	info.flags = O_RDWR;
 	info.priv = exp;

@@ -114,6 +114,7 @@ static void show_domids(struct seq_file *m, const struct gntdev_map *map)
 static void show_map(struct seq_file *m, struct gntdev_map *map)
 {
 	const struct gntdev_file *file = map->file;
+	unsigned int live, claimed, deferred;
 
 	seq_printf(m, "%d ", file->pid);
 	/* One word, whatever a process calls itself */
@@ -121,8 +122,12 @@ static void show_map(struct seq_file *m, struct gntdev_map *map)
 	seq_printf(m, " %u %s 0x%llx %u", file->number, map_state(map),
 		   (u64)map->index << PAGE_SHIFT, map->count);
 	show_domids(m, map);
-	seq_printf(m, " %u %u %u %u\n", READ_ONCE(map->live),
-		   READ_ONCE(map->claimed), READ_ONCE(map->deferred),
+	spin_lock(&map->user_lock);
+	live = map->live;
+	claimed = map->claimed;
+	deferred = map->deferred;
+	spin_unlock(&map->user_lock);
+	seq_printf(m, " %u %u %u %u\n", live, claimed, deferred,
 		   jiffies_to_msecs(jiffies - map->made));
 }
 

@@ -360,7 +360,7 @@ void gntdev_map_kernel_done(struct gntdev_map *map,
 	grant->flags &= ~GRANT_READONLY;
 	if (op->flags & GNTMAP_readonly)
 		grant->flags |= GRANT_READONLY;
-	map->live++;
+	WRITE_ONCE(map->live, map->live + 1);
 	atomic_long_inc(&gntdev_stats.kernel_side);
 }
 
@@ -601,7 +601,7 @@ static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 		if (ops[i].status != GNTST_okay)
 			gntdev_map_leaked(map, grant, false, &ops[i]);
 		grant->khandle = INVALID_GRANT_HANDLE;
-		map->live--;
+		WRITE_ONCE(map->live, map->live - 1);
 	}
 	spin_unlock(&map->user_lock);
 	batch->n = 0;
@@ -627,6 +627,7 @@ static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 	struct batch batch __uninitialized;
 
 	lockdep_assert_held(&map->lock);
+	/* Others, under user_lock alone, make kernel sides of what is claimed: not for us. */
 	if (!READ_ONCE(map->live))
 		return 0;
 
@@ -666,9 +667,16 @@ static unsigned int release_locked(struct gntdev_map *map, unsigned int first,
 static void ack_if_gone(struct gntdev_map *map)
 {
 	struct eventfd_ctx *ack = map->ack;
+	bool gone;
 
 	lockdep_assert_held(&map->lock);
-	if (!ack || READ_ONCE(map->live) || READ_ONCE(map->claimed))
+	if (!ack)
+		return;
+	/* Both at one moment: a claim may make a kernel side, and end. */
+	spin_lock(&map->user_lock);
+	gone = !map->live && !map->claimed;
+	spin_unlock(&map->user_lock);
+	if (!gone)
 		return;
 	map->ack = NULL;
 	eventfd_signal(ack);

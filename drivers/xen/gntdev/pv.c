@@ -149,7 +149,7 @@ static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 		if (!run->err || run->err == -EAGAIN)
 			run->err = err;
 	}
-	run->user->ptes += done;
+	WRITE_ONCE(run->user->ptes, run->user->ptes + done);
 	atomic_long_add(done, &gntdev_stats.user_ptes);
 }
 
@@ -301,9 +301,10 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 	unsigned int i;
 
 	run->cleared += n;
-	run->user->ptes -= n;
-	atomic_long_sub(n, &gntdev_stats.user_ptes);
 	gntdev_hv_unmap_retried(ops, NULL, n);
+	/* Only now: who reads 0 goes on without the lock. Pairs with the acquire. */
+	smp_store_release(&run->user->ptes, run->user->ptes - n);
+	atomic_long_sub(n, &gntdev_stats.user_ptes);
 	for (i = 0; i < n; i++) {
 		if (likely(ops[i].status == GNTST_okay && !traced))
 			continue;
@@ -429,7 +430,11 @@ unsigned int gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
 
 	start = max(start, user->start);
 	end = min(end, gntdev_user_end(user));
-	if (start >= end || !READ_ONCE(user->ptes))
+	/*
+	 * Without the lock: what was installed before our caller had user_lock is counted, nothing
+	 * is installed since, and what others are clearing is counted until it is clear.
+	 */
+	if (start >= end || !smp_load_acquire(&user->ptes))
 		return 0;
 
 	run_init(&run, (end - start) >> PAGE_SHIFT, few, sizeof(few[0]),

@@ -41,7 +41,7 @@ static unsigned long total(enum gntdev_total what)
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		sum += per_cpu(gntdev_totals, cpu).n[what];
+		sum += READ_ONCE(per_cpu(gntdev_totals, cpu).n[what]);
 	return sum;
 }
 

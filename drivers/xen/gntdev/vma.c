@@ -337,7 +337,8 @@ static vm_fault_t gntdev_vma_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 
 	grant = &user->map->grants[gntdev_user_grant(user, vmf->address)];
-	if (grant->flags & GRANT_ABSENT)
+	/* What changes meanwhile are the other flags: this one is set before there is an mmap(). */
+	if (data_race(grant->flags) & GRANT_ABSENT)
 		return VM_FAULT_SIGBUS;
 
 	if (!gntdev_pv()) {

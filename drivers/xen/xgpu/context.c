@@ -119,7 +119,7 @@ static void xgpu_harvest_locked(struct xgpu_ctx *ctx)
 		/* The value is written last. */
 		dma_rmb();
 		xgpu_harvest_one(&ctx->results[seq % XGPU_FENCES_KEPT], fence);
-		ctx->completed = seq;
+		WRITE_ONCE(ctx->completed, seq);
 	}
 }
 
@@ -164,9 +164,10 @@ static void xgpu_end_fences_locked(struct xgpu_ctx *ctx, u32 status)
 {
 	xgpu_harvest_locked(ctx);
 	while (ctx->completed < ctx->submitted) {
-		struct xgpu_result *result = &ctx->results[++ctx->completed % XGPU_FENCES_KEPT];
+		u64 seq = ctx->completed + 1;
 
-		*result = (struct xgpu_result){ .status = status };
+		ctx->results[seq % XGPU_FENCES_KEPT] = (struct xgpu_result){ .status = status };
+		WRITE_ONCE(ctx->completed, seq);
 	}
 }
 
@@ -234,7 +235,7 @@ static void xgpu_watchdog(struct work_struct *work)
 {
 	struct xgpu_ctx *ctx = container_of(to_delayed_work(work), struct xgpu_ctx, watchdog);
 	struct xgpu *xgpu = ctx->xgpu;
-	u64 before = ctx->progress;
+	u64 now, before = READ_ONCE(ctx->progress);
 	u32 state;
 
 	xgpu_ctx_harvest(ctx);
@@ -242,9 +243,11 @@ static void xgpu_watchdog(struct work_struct *work)
 		return;
 	/* An interrupt that was lost is no hang. */
 	wake_up_all(&ctx->wait);
-	ctx->progress = xgpu_ctx_progress(ctx);
+	/* If work is submitted just now, it has until the next look all the same. */
+	now = xgpu_ctx_progress(ctx);
+	WRITE_ONCE(ctx->progress, now);
 	state = xgpu_read(xgpu, XGPU_CTX(ctx->id, XGPU_CTX_STATE));
-	if (ctx->progress == before && state != XGPU_STATE_STALLED)
+	if (now == before && state != XGPU_STATE_STALLED)
 		xgpu_watchdog_hung(ctx);
 	else
 		queue_delayed_work(xgpu->wq, &ctx->watchdog, xgpu_timeout());
@@ -295,8 +298,9 @@ static void xgpu_submit_locked(struct xgpu_ctx *ctx, const struct xgpu_work *wor
 	lockdep_assert_held(&ctx->lock);
 	/* Idle until now: the watchdog has seen nothing of this work yet. */
 	if (ctx->submitted == ctx->completed)
-		ctx->progress = XGPU_NO_PROGRESS;
-	fence = ++ctx->submitted;
+		WRITE_ONCE(ctx->progress, XGPU_NO_PROGRESS);
+	fence = ctx->submitted + 1;
+	WRITE_ONCE(ctx->submitted, fence);
 	result = &ctx->results[fence % XGPU_FENCES_KEPT];
 	result->first = ctx->ring.tail;
 	for (i = 0; i < nr; i++)
@@ -348,7 +352,7 @@ static bool xgpu_may_submit(struct xgpu_ctx *ctx, unsigned int nr)
 	bool room;
 
 	spin_lock_irqsave(&ctx->lock, flags);
-	room = ctx->dead || xgpu_ctx_has_room(ctx, nr + 1);
+	room = READ_ONCE(ctx->dead) || xgpu_ctx_has_room(ctx, nr + 1);
 	spin_unlock_irqrestore(&ctx->lock, flags);
 	return room;
 }

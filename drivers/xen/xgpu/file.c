@@ -274,14 +274,16 @@ static long xgpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct xgpu_ctx *ctx = file->private_data;
 	long ret;
 
-	/* Whoever else has got the file has other memory. */
-	if (current->mm != ctx->mirror.mm && !READ_ONCE(ctx->dead))
-		return -EPERM;
 	if (down_read_interruptible(&ctx->gone_lock))
 		return -EINTR;
 	if (READ_ONCE(ctx->dead)) {
 		up_read(&ctx->gone_lock);
 		return -ENODEV;
+	}
+	/* Whoever else has got the file has other memory. */
+	if (current->mm != ctx->mirror.mm) {
+		up_read(&ctx->gone_lock);
+		return -EPERM;
 	}
 	switch (cmd) {
 	case XGPU_IOCTL_SUBMIT:

@@ -201,7 +201,7 @@ TEST_F(vram, advice_goes_with_the_mapping)
 }
 
 /* Pages that KSM has merged stay: its daemon reads them, which no CPU can in video memory. */
-TEST_F(vram, merged_pages_stay)
+TEST_F_TIMEOUT(vram, merged_pages_stay, GM_TEST_S)
 {
 	const char *shared = "/sys/kernel/mm/ksm/pages_sharing";
 	size_t i, pages = MIB / GM_PAGE_SIZE;

@@ -30,7 +30,7 @@ stock)	;;
 	names+=(ours "${more[@]}") ;;
 esac
 overlay=()
-[ "$GM_SOURCE" != ours ] || overlay=("$GM_TOP"/{include,mm,drivers,arch})
+[ "$GM_SOURCE" != ours ] || overlay=("$GM_TOP"/{include,mm,drivers,arch,lib})
 mapfile -t fragments < <(fragments_of "${names[@]}")
 # One checksum over everything that the result depends on: when it has not
 # changed, kbuild is not even started.
@@ -40,6 +40,8 @@ inputs="$release $(sum_of "${fragments[@]}" "$GM_SCRIPTS"/{kernel,kbuild,overlay
 
 lock tree
 kbuild_in "$tree" "$obj"
+# FLAVOR=kcsan: accesses are watched where a Makefile asks for it, which only ours do
+export KCSAN_SANITIZE=n
 
 build()
 {

@@ -19,7 +19,7 @@
 . "$(dirname "$0")/common.sh"
 
 tree=${1:-$GM_CACHE/tree/ours}
-parts=(include mm drivers arch)
+parts=(include mm drivers arch lib)
 begin='# grantmirror: begin (written by overlay.sh, do not edit)'
 end='# grantmirror: end'
 
