@@ -19,14 +19,16 @@
  *
  * fail_map, fail_unmap and fail_copy in debugfs/xen/gntdev are fault attributes like
  * failslab: probability, interval, times and so on, and they take part in
- * /proc/PID/fail-nth. Each has a file more, status:
+ * /proc/PID/fail-nth. Each has two files more. status:
  *
  *   0         the hypercall fails as a whole: nothing is done. For an unmap this passes,
  *             and the driver has to try again.
- *   GNTST_*   one operation of the hypercall, the one in the middle, gets that status.
+ *   GNTST_*   one operation of the hypercall gets that status, the one that position says.
  *             A map or a copy is not done then. An unmap *is* done, but the driver is told
  *             otherwise and has to take the page for lost: the grant's owner has it back,
  *             the mapper has leaked a page for good. Nothing for a sweep.
+ *
+ * position: which one, counted from 0; if there are not so many, the one in the middle.
  */
 #define pr_fmt(fmt) "xen:" KBUILD_MODNAME ": " fmt
 
@@ -57,15 +59,28 @@
  * struct gntdev_fault - a fault to inject into one kind of hypercall
  * @attr: when
  * @status: what for: GNTST_* of one operation, or 0: the hypercall as a whole
+ * @position: of which operation; the one in the middle, if there are not so many
  */
 struct gntdev_fault {
 	struct fault_attr attr;
 	s16 status;
+	u32 position;
 };
 
-static struct gntdev_fault fail_map = { .attr = FAULT_ATTR_INITIALIZER };
-static struct gntdev_fault fail_unmap = { .attr = FAULT_ATTR_INITIALIZER };
-static struct gntdev_fault fail_copy = { .attr = FAULT_ATTR_INITIALIZER };
+static struct gntdev_fault fail_map = {
+	.attr = FAULT_ATTR_INITIALIZER,
+	.position = U32_MAX,
+};
+
+static struct gntdev_fault fail_unmap = {
+	.attr = FAULT_ATTR_INITIALIZER,
+	.position = U32_MAX,
+};
+
+static struct gntdev_fault fail_copy = {
+	.attr = FAULT_ATTR_INITIALIZER,
+	.position = U32_MAX,
+};
 
 static int fault_status_get(void *data, u64 *status)
 {
@@ -96,6 +111,7 @@ static void fault_init(struct gntdev_fault *fault, const char *name,
 
 	dir = fault_create_debugfs_attr(name, parent, &fault->attr);
 	debugfs_create_file_unsafe("status", 0600, dir, fault, &fault_status_fops);
+	debugfs_create_u32("position", 0600, dir, &fault->position);
 }
 
 /**
@@ -118,6 +134,14 @@ static bool fault_hits(struct gntdev_fault *fault, s16 *status)
 	return true;
 }
 
+/* Which of @n operations is meant */
+static unsigned int fault_victim(const struct gntdev_fault *fault, unsigned int n)
+{
+	unsigned int position = READ_ONCE(fault->position);
+
+	return position < n ? position : n / 2;
+}
+
 #else
 
 struct gntdev_fault {
@@ -132,6 +156,11 @@ void gntdev_hv_init(struct dentry *dir)
 static bool fault_hits(struct gntdev_fault *fault, s16 *status)
 {
 	return false;
+}
+
+static unsigned int fault_victim(const struct gntdev_fault *fault, unsigned int n)
+{
+	return 0;
 }
 
 #endif /* CONFIG_FAULT_INJECTION_DEBUG_FS */
@@ -220,7 +249,7 @@ static int call_map(struct gnttab_map_grant_ref *ops, struct page **pages,
 static int call_map_but_one(struct gnttab_map_grant_ref *ops, struct page **pages,
 			    unsigned int n, s16 status)
 {
-	unsigned int victim = n / 2, next = victim + 1;
+	unsigned int victim = fault_victim(&fail_map, n), next = victim + 1;
 	int err;
 
 	err = call_map(ops, pages, victim);
@@ -311,7 +340,7 @@ int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
 	else
 		err = HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, ops, n);
 	if (unlikely(status))
-		ops[n / 2].status = status;
+		ops[fault_victim(&fail_unmap, n)].status = status;
 
 	for (i = 0; i < n; i++) {
 		touched |= ops[i].status != UNTOUCHED;
@@ -394,7 +423,7 @@ static void copies_done(const struct gnttab_copy *ops, unsigned int n)
  */
 int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n)
 {
-	unsigned int victim = n / 2;
+	unsigned int victim = fault_victim(&fail_copy, n);
 	const struct gnttab_copy_ptr *grant = copy_grant(&ops[0]);
 	s16 status = 0;
 	int err;
