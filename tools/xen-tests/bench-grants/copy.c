@@ -101,6 +101,7 @@ static void limit(META, FIXTURE_DATA(copy) *self, const char *name, enum gnb_wha
 TEST_F_TIMEOUT(copy, limit, GM_LONG_TEST_S)
 {
 	limit(_metadata, self, "grants.limit.copy", GNB_COPY, BATCH);
+	limit(_metadata, self, "grants.limit.copy_to", GNB_COPY_TO, BATCH);
 	limit(_metadata, self, "grants.limit.copy_all", GNB_COPY, self->pages);
 	limit(_metadata, self, "grants.limit.copy_16", GNB_COPY, 16);
 	limit(_metadata, self, "grants.limit.probe", GNB_PROBE, BATCH);

@@ -147,7 +147,26 @@ static int gnb_linear(struct gnb_ctx *ctx)
 	return err;
 }
 
-static int gnb_copy(struct gnb_ctx *ctx, u16 len)
+/* One page or none of it, from a grant or to it */
+static struct gnttab_copy copy_op(const struct gnb_ctx *ctx, unsigned int i, struct page *page,
+				  bool to_grant, u16 len)
+{
+	struct gnttab_copy op = {
+		.len = len,
+		.flags = to_grant ? GNTCOPY_dest_gref : GNTCOPY_source_gref,
+		.status = GNTST_general_error,
+	};
+	struct gnttab_copy_ptr *grant = to_grant ? &op.dest : &op.source;
+	struct gnttab_copy_ptr *local = to_grant ? &op.source : &op.dest;
+
+	grant->u.ref = ctx->refs[i];
+	grant->domid = ctx->run->domid;
+	local->u.gmfn = pfn_to_gfn(page_to_pfn(page));
+	local->domid = DOMID_SELF;
+	return op;
+}
+
+static int gnb_copy(struct gnb_ctx *ctx, bool to_grants, u16 len)
 {
 	unsigned int i, count = ctx->run->count;
 	struct gnttab_copy *ops;
@@ -164,15 +183,7 @@ static int gnb_copy(struct gnb_ctx *ctx, u16 len)
 		goto unpin;
 
 	for (i = 0; i < count; i++)
-		ops[i] = (struct gnttab_copy){
-			.source.u.ref = ctx->refs[i],
-			.source.domid = ctx->run->domid,
-			.dest.u.gmfn = pfn_to_gfn(page_to_pfn(pages[i])),
-			.dest.domid = DOMID_SELF,
-			.len = len,
-			.flags = GNTCOPY_source_gref,
-			.status = GNTST_general_error,
-		};
+		ops[i] = copy_op(ctx, i, pages[i], to_grants, len);
 	ctx->run->ticks = gnb_call(ctx->run, GNTTABOP_copy, ops, sizeof(*ops));
 	err = 0;
 	for (i = 0; i < count; i++)
@@ -201,9 +212,11 @@ static int gnb_do(struct gnb_ctx *ctx)
 	case GNB_LINEAR:
 		return gnb_linear(ctx);
 	case GNB_COPY:
-		return gnb_copy(ctx, PAGE_SIZE);
+		return gnb_copy(ctx, false, PAGE_SIZE);
+	case GNB_COPY_TO:
+		return gnb_copy(ctx, true, PAGE_SIZE);
 	case GNB_PROBE:
-		return gnb_copy(ctx, 0);
+		return gnb_copy(ctx, false, 0);
 	}
 	return -EINVAL;
 }

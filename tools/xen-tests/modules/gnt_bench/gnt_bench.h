@@ -19,6 +19,7 @@ enum gnb_what {
 	GNB_PTES,	/* map by user PTEs (a user side), and unmap */
 	GNB_LINEAR,	/* map to pages of the linear map (a kernel side), and unmap */
 	GNB_COPY,	/* copy of each whole page to the memory at @addr */
+	GNB_COPY_TO,	/* the other way round */
 	GNB_PROBE,	/* copy of no byte of each: what it costs to ask for a ref */
 };
 
