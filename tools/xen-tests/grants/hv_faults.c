@@ -40,12 +40,14 @@ FIXTURE_TEARDOWN(hv_faults)
 		TH_LOG("no fault injection at single operations")
 
 #define EXPECT_WORKS() do {						\
+	int64_t __index;						\
 	void *__addr = gm_gntdev_map(self->fd, self->grant,		\
-				     PROT_READ | PROT_WRITE, NULL);	\
+				     PROT_READ | PROT_WRITE, &__index);	\
 									\
 	ASSERT_NE(MAP_FAILED, __addr) TH_LOG("%s", strerror(errno));	\
 	EXPECT_PATTERN(__addr, SEED, 0, PAGES);				\
 	EXPECT_EQ(0, munmap(__addr, SIZE));				\
+	EXPECT_EQ(0, gm_gntdev_unmap_ref(self->fd, __index, PAGES));	\
 } while (0)
 
 TEST_F_TIMEOUT(hv_faults, g14_each_status_of_each_map, GM_LONG_TEST_S)
