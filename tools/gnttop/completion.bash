@@ -7,7 +7,7 @@ _gnttop()
 	local word=${COMP_WORDS[COMP_CWORD]}
 
 	case ${COMP_WORDS[COMP_CWORD-1]} in
-	-s)	mapfile -t COMPREPLY < <(compgen -W 'user kernel deferred maps' -- "$word") ;;
+	-s)	mapfile -t COMPREPLY < <(compgen -W 'user kernel deferred maps rate errors oldest' -- "$word") ;;
 	-r)	mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
 	-p)	mapfile -t COMPREPLY < <(cd /proc && compgen -G '[0-9]*' | grep "^$word") ;;
 	-n|-d|-D) COMPREPLY=() ;;

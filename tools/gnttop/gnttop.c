@@ -3,8 +3,8 @@
  * gnttop: who has whose memory mapped, as it changes.
  *
  * One look is a struct look: what the driver says, and when. A screen is made of two: the
- * rates are what has changed between. The driver counts for the whole machine, not for each
- * process, so the rates are in the head and not in the table.
+ * rates are what has changed between. An older driver counts for the whole machine alone, and
+ * does not say since when a page waits: then the table has no such figures, and a line says so.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -55,15 +55,16 @@ static void usage(FILE *to)
 		    "  -n COUNT     end after so many looks (batch: 1)\n"
 		    "  -d SECONDS   time between two looks (1)\n"
 		    "  -g           a line for each guest instead of each process\n"
-		    "  -s COLUMN    sort by user, kernel, deferred or maps (user)\n"
+		    "  -s COLUMN    sort by user, kernel, deferred, maps, rate, errors or oldest (user)\n"
 		    "  -p PID       only this process\n"
 		    "  -D DOMID     only maps with grants of this domain\n"
-		    "  -r DIR       read stats and maps from DIR (" GV_DIR ")\n"
+		    "  -r DIR       read the driver's files from DIR (" GV_DIR ")\n"
 		    "  -h           this help\n\n"
 		    "On the screen: g processes or guests, s next column to sort by, q end.\n\n"
 		    "Examples:\n"
 		    "  gnttop                      look at it live\n"
-		    "  gnttop -b -s deferred       who waits for busy pages, once\n"
+		    "  gnttop -b -s oldest         who waits for busy pages, once\n"
+		    "  gnttop -b -n 2 -s rate      who maps and copies most, in a second\n"
 		    "  gnttop -j -n 60 -D 3        a minute of domain 3, for a program\n");
 }
 
@@ -82,7 +83,8 @@ static void look_free(struct look *look)
 	gv_free(&look->view);
 }
 
-static int look_take(const struct options *opt, struct look *look)
+/* @old: the look before, or NULL */
+static int look_take(const struct options *opt, const struct look *old, struct look *look)
 {
 	int ret = gv_read(opt->dir, &look->view);
 
@@ -90,6 +92,8 @@ static int look_take(const struct options *opt, struct look *look)
 	if (ret)
 		return ret;
 	look->when = now();
+	if (old)
+		gv_compare(&old->view, &look->view);
 	/* The driver's own figure; a folder of files has none. */
 	look->handles = strcmp(opt->dir, GV_DIR) ? -1 : handles_in_use();
 	ret = gv_rows(&look->view, opt->by, opt->sort, &opt->filter, &look->rows, &look->nr_rows);
@@ -120,6 +124,23 @@ static void rates(const struct look *old, const struct look *new, double rate[NR
 	}
 }
 
+/* A row's share of them, of which it has all parts added up already. */
+static void row_rates(const struct look *old, const struct look *new, const struct gv_row *row,
+		      double rate[NR_RATES])
+{
+	static const enum gv_tally of[NR_RATES] = {
+		[RATE_MAP] = GV_MAPPED,
+		[RATE_UNMAP] = GV_UNMAPPED,
+		[RATE_COPY] = GV_COPIED,
+		[RATE_ERRORS] = GV_ERRORS,
+	};
+
+	for (int i = 0; i < NR_RATES; i++)
+		rate[i] = !old || new->when <= old->when ?
+				  0 :
+				  row->grown[of[i]] / (new->when - old->when);
+}
+
 /* The map with a busy page that is oldest; NULL: there is none. */
 static const struct gv_map *oldest_deferred(const struct gv_view *view)
 {
@@ -136,14 +157,61 @@ static const struct gv_map *oldest_deferred(const struct gv_view *view)
 
 /* ---- text ---- */
 
+static void oldest_line(const struct gv_view *view, char *text, size_t size)
+{
+	const struct gv_map *map = oldest_deferred(view);
+	const struct gv_busy *busy = gv_oldest_busy(view);
+	char waits[32] = "for a time not known";
+
+	if (view->has_waits && busy) {
+		if (busy->age_ms >= 0)
+			snprintf(waits, sizeof(waits), "%.1f s", busy->age_ms / 1000.0);
+		snprintf(text, size,
+			 "oldest busy page: %s (%d), domain %u, %s, ref %u waits %s: %s, %u references",
+			 busy->comm, busy->pid, busy->domid, busy->state, busy->ref, waits,
+			 gv_holder(busy), busy->refs);
+	} else if (!view->has_waits && map) {
+		snprintf(text, size,
+			 "oldest map with a busy page: %s (%d), domain %s, %s, made %.1f s ago",
+			 map->comm, map->pid, map->domids, map->state, map->age_ms / 1000.0);
+	} else {
+		snprintf(text, size, "no page is busy");
+	}
+}
+
+/* One line of the table. */
+static void row_line(const struct options *opt, const struct look *old, const struct look *new,
+		     const struct gv_row *r, char *text, size_t size)
+{
+	char pid[16] = "", age[24] = "-", map[24] = "-", unmap[24] = "-", copy[24] = "-";
+	char errors[24] = "-";
+	double rate[NR_RATES];
+
+	row_rates(old, new, r, rate);
+	if (opt->by == GV_BY_PROCESS)
+		snprintf(pid, sizeof(pid), "%d", r->pid);
+	if (new->view.has_waits && r->wait_ms >= 0)
+		snprintf(age, sizeof(age), "%.1f", r->wait_ms / 1000.0);
+	else if (!new->view.has_waits && r->deferred)
+		snprintf(age, sizeof(age), "%.1f", r->oldest_ms / 1000.0);
+	if (r->counted) {
+		snprintf(map, sizeof(map), "%.0f", rate[RATE_MAP]);
+		snprintf(unmap, sizeof(unmap), "%.0f", rate[RATE_UNMAP]);
+		snprintf(copy, sizeof(copy), "%.0f", rate[RATE_COPY]);
+		snprintf(errors, sizeof(errors), "%llu", r->n[GV_ERRORS]);
+	}
+	snprintf(text, size, "%7s %-16s %6u %8u %8u %8u %8u %9s %7s %7s %7s %7s", pid, r->name,
+		 r->maps, r->grants, r->user, r->kernel, r->deferred, age, map, unmap, copy,
+		 errors);
+}
+
 /* @line is called for each line of the picture, in order. */
 static void picture(const struct options *opt, const struct look *old, const struct look *new,
 		    void (*line)(const char *text, bool head))
 {
 	const long long *v = new->view.stats.value;
-	const struct gv_map *oldest = oldest_deferred(&new->view);
 	double rate[NR_RATES];
-	char text[256], handles[24] = "-";
+	char text[320], handles[24] = "-";
 
 	if (new->handles >= 0)
 		snprintf(handles, sizeof(handles), "%lld", new->handles);
@@ -156,28 +224,20 @@ static void picture(const struct options *opt, const struct look *old, const str
 	snprintf(text, sizeof(text), "a second: map %.0f  unmap %.0f  copy %.0f  errors %.0f",
 		 rate[RATE_MAP], rate[RATE_UNMAP], rate[RATE_COPY], rate[RATE_ERRORS]);
 	line(text, false);
-	if (oldest)
-		snprintf(text, sizeof(text),
-			 "oldest map with a busy page: %s (%d), domain %s, %s, made %.1f s ago",
-			 oldest->comm, oldest->pid, oldest->domids, oldest->state,
-			 oldest->age_ms / 1000.0);
-	else
-		snprintf(text, sizeof(text), "no page is busy");
+	oldest_line(&new->view, text, sizeof(text));
 	line(text, false);
-	snprintf(text, sizeof(text), "%7s %-16s %6s %8s %8s %8s %8s %9s",
+	if (!new->view.has_counts)
+		line("an older driver: it does not count for a process or a guest", false);
+	if (!new->view.has_waits)
+		line("an older driver: OLDEST is the age of the map, not how long its page waits",
+		     false);
+	snprintf(text, sizeof(text), "%7s %-16s %6s %8s %8s %8s %8s %9s %7s %7s %7s %7s",
 		 opt->by == GV_BY_PROCESS ? "PID" : "", opt->by == GV_BY_PROCESS ? "COMM" : "DOMAIN",
-		 "MAPS", "GRANTS", "USER", "KERNEL", "DEFERRED", "OLDEST");
+		 "MAPS", "GRANTS", "USER", "KERNEL", "DEFERRED", "OLDEST", "MAP/s", "UNMAP/s",
+		 "COPY/s", "ERRORS");
 	line(text, true);
 	for (size_t i = 0; i < new->nr_rows; i++) {
-		const struct gv_row *r = &new->rows[i];
-		char pid[16] = "", age[16] = "-";
-
-		if (opt->by == GV_BY_PROCESS)
-			snprintf(pid, sizeof(pid), "%d", r->pid);
-		if (r->deferred)
-			snprintf(age, sizeof(age), "%.1f", r->oldest_ms / 1000.0);
-		snprintf(text, sizeof(text), "%7s %-16s %6u %8u %8u %8u %8u %9s", pid, r->name,
-			 r->maps, r->grants, r->user, r->kernel, r->deferred, age);
+		row_line(opt, old, new, &new->rows[i], text, sizeof(text));
 		line(text, false);
 	}
 }
@@ -217,8 +277,43 @@ static void put_number(yajl_gen gen, const char *name, long long value)
 	yajl_gen_integer(gen, value);
 }
 
-static void put_row(yajl_gen gen, const struct options *opt, const struct gv_row *row)
+static void put_null(yajl_gen gen, const char *name)
 {
+	put_string(gen, name);
+	yajl_gen_null(gen);
+}
+
+static void put_rates(yajl_gen gen, const double rate[NR_RATES])
+{
+	put_string(gen, "rates");
+	yajl_gen_map_open(gen);
+	for (int i = 0; i < NR_RATES; i++) {
+		put_string(gen, rate_names[i]);
+		yajl_gen_double(gen, rate[i]);
+	}
+	yajl_gen_map_close(gen);
+}
+
+/* A time that may not be known */
+static void put_ms(yajl_gen gen, const char *name, long long ms)
+{
+	if (ms >= 0)
+		put_number(gen, name, ms);
+	else
+		put_null(gen, name);
+}
+
+static void put_row(yajl_gen gen, const struct options *opt, const struct look *old,
+		    const struct look *new, const struct gv_row *row)
+{
+	static const char *const names[GV_NR_TALLIES] = {
+		[GV_MAPPED] = "mapped",
+		[GV_UNMAPPED] = "unmapped",
+		[GV_COPIED] = "copied",
+		[GV_ERRORS] = "errors",
+	};
+	double rate[NR_RATES];
+
 	yajl_gen_map_open(gen);
 	if (opt->by == GV_BY_PROCESS)
 		put_number(gen, "pid", row->pid);
@@ -230,7 +325,59 @@ static void put_row(yajl_gen gen, const struct options *opt, const struct gv_row
 	put_number(gen, "kernel", row->kernel);
 	put_number(gen, "deferred", row->deferred);
 	put_number(gen, "oldest_deferred_map_ms", row->oldest_ms);
+	put_ms(gen, "oldest_deferred_ms", row->wait_ms);
+	for (int t = 0; t < GV_NR_TALLIES; t++) {
+		if (row->counted)
+			put_number(gen, names[t], row->n[t]);
+		else
+			put_null(gen, names[t]);
+	}
+	if (row->counted) {
+		row_rates(old, new, row, rate);
+		put_rates(gen, rate);
+	} else {
+		put_null(gen, "rates");
+	}
 	yajl_gen_map_close(gen);
+}
+
+static void put_oldest(yajl_gen gen, const struct gv_view *view)
+{
+	const struct gv_busy *busy = gv_oldest_busy(view);
+
+	if (!busy) {
+		put_null(gen, "oldest_deferred");
+		return;
+	}
+	put_string(gen, "oldest_deferred");
+	yajl_gen_map_open(gen);
+	put_number(gen, "pid", busy->pid);
+	put_string(gen, "comm");
+	put_string(gen, busy->comm);
+	put_string(gen, "state");
+	put_string(gen, busy->state);
+	put_number(gen, "domid", busy->domid);
+	put_number(gen, "ref", busy->ref);
+	put_ms(gen, "age_ms", busy->age_ms);
+	put_number(gen, "page_refs", busy->refs);
+	put_number(gen, "mapcount", busy->mapcount);
+	put_string(gen, "pinned");
+	yajl_gen_bool(gen, busy->pinned);
+	put_string(gen, "holder");
+	put_string(gen, gv_holder(busy));
+	yajl_gen_map_close(gen);
+}
+
+/* What an older driver does not say */
+static void put_missing(yajl_gen gen, const struct gv_view *view)
+{
+	put_string(gen, "missing");
+	yajl_gen_array_open(gen);
+	if (!view->has_counts)
+		put_string(gen, "counts");
+	if (!view->has_waits)
+		put_string(gen, "waits");
+	yajl_gen_array_close(gen);
 }
 
 /* yajl refuses what is no UTF-8; the driver's text is ASCII, as it escapes the rest. */
@@ -251,22 +398,14 @@ static int print_json(const struct options *opt, const struct look *old, const s
 	for (int i = 0; i < GV_NR_STATS; i++)
 		put_number(gen, gv_stat_names[i], new->view.stats.value[i]);
 	yajl_gen_map_close(gen);
-	put_string(gen, "rates");
-	yajl_gen_map_open(gen);
-	for (int i = 0; i < NR_RATES; i++) {
-		put_string(gen, rate_names[i]);
-		yajl_gen_double(gen, rate[i]);
-	}
-	yajl_gen_map_close(gen);
-	put_string(gen, "handles");
-	if (new->handles >= 0)
-		yajl_gen_integer(gen, new->handles);
-	else
-		yajl_gen_null(gen);
+	put_rates(gen, rate);
+	put_ms(gen, "handles", new->handles);
+	put_missing(gen, &new->view);
+	put_oldest(gen, &new->view);
 	put_string(gen, opt->by == GV_BY_PROCESS ? "processes" : "guests");
 	yajl_gen_array_open(gen);
 	for (size_t i = 0; i < new->nr_rows; i++)
-		put_row(gen, opt, &new->rows[i]);
+		put_row(gen, opt, old, new, &new->rows[i]);
 	yajl_gen_array_close(gen);
 	yajl_gen_map_close(gen);
 	if (yajl_gen_get_buf(gen, &text, &len) == yajl_gen_status_ok) {
@@ -289,7 +428,7 @@ static int run_batch(const struct options *opt)
 		new = &looks[n & 1];
 		if (n)
 			usleep(opt->delay * 1e6);
-		ret = look_take(opt, new);
+		ret = look_take(opt, old, new);
 		if (ret)
 			break;
 		if (opt->json)
@@ -329,7 +468,7 @@ static int run_screen(struct options *opt)
 	curs_set(0);
 	for (long n = 0; !opt->looks || n < opt->looks; n++) {
 		new = &looks[n & 1];
-		ret = look_take(opt, new);
+		ret = look_take(opt, old, new);
 		if (ret)
 			break;
 		erase();
@@ -373,7 +512,8 @@ static enum gv_sort sort_of(const char *name)
 	for (int i = 0; i < GV_NR_SORTS; i++)
 		if (!strcmp(name, gv_sort_names[i]))
 			return i;
-	fprintf(stderr, "gnttop: cannot sort by \"%s\": user, kernel, deferred or maps\n", name);
+	fprintf(stderr, "gnttop: cannot sort by \"%s\": user, kernel, deferred, maps, rate, errors or oldest\n",
+		name);
 	exit(2);
 }
 

@@ -27,13 +27,6 @@ const char *const gv_stat_names[GV_NR_STATS] = {
 	[GV_TOTAL_ERRORS] = "total_errors",
 };
 
-const char *const gv_sort_names[GV_NR_SORTS] = {
-	[GV_SORT_USER] = "user",
-	[GV_SORT_KERNEL] = "kernel",
-	[GV_SORT_DEFERRED] = "deferred",
-	[GV_SORT_MAPS] = "maps",
-};
-
 /* All that we know must be there; what we do not know is a newer driver's. */
 int gv_parse_stats(FILE *f, struct gv_stats *stats)
 {
@@ -56,33 +49,13 @@ int gv_parse_stats(FILE *f, struct gv_stats *stats)
 	return seen == (1U << GV_NR_STATS) - 1 ? 0 : -EPROTO;
 }
 
-enum column {
-	PID,
-	COMM,
-	FILE_NR,
-	STATE,
-	OFFSET,
-	COUNT,
-	DOMIDS,
-	KERNEL,
-	USER,
-	DEFERRED,
-	AGE,
-	NR_COLUMNS
-};
-
-static const char *const column_names[NR_COLUMNS] = {
-	"pid",
-	"comm",
-	"file",
-	"state",
-	"offset",
-	"count",
-	"domids",
-	"kernel_side",
-	"user_side",
-	"deferred",
-	"age_ms",
+/* A file of lines with words, under a line that names them. */
+struct table {
+	const char *const *columns; /* that have to be there, in the order that parse() wants */
+	int nr_columns;
+	size_t row_size;
+	/* Is a line right? Then *row is filled in. */
+	bool (*parse)(char *const *word, void *row);
 };
 
 /* More than the driver has, for a newer one */
@@ -99,15 +72,15 @@ static int split(char *line, char *words[MAX_WORDS])
 	return n;
 }
 
-static int parse_header(char *line, int place[NR_COLUMNS])
+static int parse_header(char *line, const struct table *table, int place[MAX_WORDS])
 {
 	char *words[MAX_WORDS];
 	int n = split(line, words);
 
-	for (int c = 0; c < NR_COLUMNS; c++) {
+	for (int c = 0; c < table->nr_columns; c++) {
 		place[c] = -1;
 		for (int i = 0; i < n; i++)
-			if (!strcmp(words[i], column_names[c]))
+			if (!strcmp(words[i], table->columns[c]))
 				place[c] = i;
 		if (place[c] < 0)
 			return -EPROTO;
@@ -134,71 +107,187 @@ static bool text(const char *word, char *to, size_t size)
 	return true;
 }
 
-static int parse_map(char *line, const int place[NR_COLUMNS], int words, struct gv_map *map)
+static bool number32(const char *word, unsigned int *value)
 {
-	unsigned long long v[NR_COLUMNS] = { 0 };
-	char *word[MAX_WORDS];
+	unsigned long long v;
 
-	if (split(line, word) != words)
-		return -EPROTO;
-	for (int c = 0; c < NR_COLUMNS; c++) {
-		if (c == COMM || c == STATE || c == DOMIDS)
-			continue;
-		if (!number(word[place[c]], c == OFFSET ? UINT64_MAX : UINT32_MAX, &v[c]))
-			return -EPROTO;
-	}
-	if (!text(word[place[COMM]], map->comm, sizeof(map->comm)) ||
-	    !text(word[place[STATE]], map->state, sizeof(map->state)) ||
-	    !text(word[place[DOMIDS]], map->domids, sizeof(map->domids)))
-		return -EPROTO;
-	map->pid = v[PID];
-	map->file = v[FILE_NR];
-	map->offset = v[OFFSET];
-	map->count = v[COUNT];
-	map->kernel = v[KERNEL];
-	map->user = v[USER];
-	map->deferred = v[DEFERRED];
-	map->age_ms = v[AGE];
-	return 0;
+	if (!number(word, UINT32_MAX, &v))
+		return false;
+	*value = v;
+	return true;
 }
 
-/* *maps is to be freed by the caller, if 0 is returned. */
-int gv_parse_maps(FILE *f, struct gv_map **maps, size_t *nr)
+static bool parse_line(char *line, const struct table *table, const int place[MAX_WORDS],
+		       int words, void *row)
 {
-	struct gv_map *all = NULL, *more;
+	char *word[MAX_WORDS], *ours[MAX_WORDS];
+
+	if (split(line, word) != words)
+		return false;
+	for (int c = 0; c < table->nr_columns; c++)
+		ours[c] = word[place[c]];
+	return table->parse(ours, row);
+}
+
+/* *rows is to be freed by the caller, if 0 is returned. */
+static int parse_table(FILE *f, const struct table *table, void **rows, size_t *nr)
+{
+	int place[MAX_WORDS], words;
 	size_t n = 0, room = 0;
-	int place[NR_COLUMNS], words, ret;
+	char *all = NULL, *more;
 	char line[512];
 
 	if (!fgets(line, sizeof(line), f))
 		return -EPROTO;
-	words = parse_header(line, place);
+	words = parse_header(line, table, place);
 	if (words < 0)
 		return words;
 	while (fgets(line, sizeof(line), f)) {
 		if (n == room) {
 			room = room ? 2 * room : 64;
-			more = reallocarray(all, room, sizeof(*all));
+			more = reallocarray(all, room, table->row_size);
 			if (!more) {
 				free(all);
 				return -ENOMEM;
 			}
 			all = more;
 		}
-		ret = parse_map(line, place, words, &all[n++]);
-		if (ret) {
+		memset(all + n * table->row_size, 0, table->row_size);
+		if (!parse_line(line, table, place, words, all + n++ * table->row_size)) {
 			free(all);
-			return ret;
+			return -EPROTO;
 		}
 	}
 	if (ferror(f)) {
 		free(all);
 		return -EIO;
 	}
-	*maps = all;
+	*rows = all;
 	*nr = n;
 	return 0;
 }
+
+/* ---- the driver's files ---- */
+
+#define TABLE(names, type, function) \
+	{ \
+		.columns = names, .nr_columns = sizeof(names) / sizeof(*names), \
+		.row_size = sizeof(type), .parse = function, \
+	}
+
+static const char *const map_columns[] = {
+	"pid",
+	"comm",
+	"file",
+	"state",
+	"offset",
+	"count",
+	"domids",
+	"kernel_side",
+	"user_side",
+	"deferred",
+	"age_ms",
+};
+
+static bool parse_map(char *const *word, void *row)
+{
+	struct gv_map *map = row;
+	unsigned int pid;
+
+	if (!number32(word[0], &pid))
+		return false;
+	map->pid = pid;
+	return text(word[1], map->comm, sizeof(map->comm)) && number32(word[2], &map->file) &&
+	       text(word[3], map->state, sizeof(map->state)) &&
+	       number(word[4], UINT64_MAX, &map->offset) && number32(word[5], &map->count) &&
+	       text(word[6], map->domids, sizeof(map->domids)) &&
+	       number32(word[7], &map->kernel) && number32(word[8], &map->user) &&
+	       number32(word[9], &map->deferred) && number32(word[10], &map->age_ms);
+}
+
+static bool parse_tallies(char *const *word, unsigned long long n[GV_NR_TALLIES])
+{
+	for (int i = 0; i < GV_NR_TALLIES; i++)
+		if (!number(word[i], UINT64_MAX, &n[i]))
+			return false;
+	return true;
+}
+
+static const char *const file_columns[] = {
+	"pid",
+	"comm",
+	"file",
+	"mapped",
+	"unmapped",
+	"copied",
+	"errors",
+};
+
+static bool parse_file(char *const *word, void *row)
+{
+	struct gv_count *count = row;
+	unsigned int pid;
+
+	if (!number32(word[0], &pid))
+		return false;
+	count->pid = pid;
+	return text(word[1], count->name, sizeof(count->name)) &&
+	       number32(word[2], &count->id) && parse_tallies(word + 3, count->n);
+}
+
+static const char *const domain_columns[] = {
+	"domid",
+	"mapped",
+	"unmapped",
+	"copied",
+	"errors",
+};
+
+static bool parse_domain(char *const *word, void *row)
+{
+	struct gv_count *count = row;
+
+	return number32(word[0], &count->id) && text(word[0], count->name, sizeof(count->name)) &&
+	       parse_tallies(word + 1, count->n);
+}
+
+static const char *const busy_columns[] = {
+	"pid",
+	"comm",
+	"file",
+	"state",
+	"domid",
+	"ref",
+	"deferred",
+	"page_refs",
+	"mapcount",
+	"pinned",
+	"age_ms",
+};
+
+static bool parse_busy(char *const *word, void *row)
+{
+	struct gv_busy *busy = row;
+	unsigned int pid, pinned, age = 0;
+	bool known = strcmp(word[10], "-1");
+
+	if (!number32(word[0], &pid) || !number32(word[9], &pinned) ||
+	    (known && !number32(word[10], &age)))
+		return false;
+	busy->pid = pid;
+	busy->pinned = pinned;
+	busy->age_ms = known ? (long long)age : -1;
+	return text(word[1], busy->comm, sizeof(busy->comm)) && number32(word[2], &busy->file) &&
+	       text(word[3], busy->state, sizeof(busy->state)) &&
+	       number32(word[4], &busy->domid) && number32(word[5], &busy->ref) &&
+	       number32(word[6], &busy->pages) && number32(word[7], &busy->refs) &&
+	       number32(word[8], &busy->mapcount);
+}
+
+static const struct table map_table = TABLE(map_columns, struct gv_map, parse_map);
+static const struct table file_table = TABLE(file_columns, struct gv_count, parse_file);
+static const struct table domain_table = TABLE(domain_columns, struct gv_count, parse_domain);
+static const struct table busy_table = TABLE(busy_columns, struct gv_busy, parse_busy);
 
 static FILE *open_in(const char *dir, const char *name)
 {
@@ -208,17 +297,41 @@ static FILE *open_in(const char *dir, const char *name)
 	return fopen(path, "re");
 }
 
+static int read_table(const char *dir, const char *name, const struct table *table, void **rows,
+		      size_t *nr)
+{
+	FILE *f = open_in(dir, name);
+	int ret;
+
+	if (!f)
+		return -errno;
+	ret = parse_table(f, table, rows, nr);
+	fclose(f);
+	return ret;
+}
+
+/* What an older driver has not got: *there is false then. */
+static int read_newer(const char *dir, const char *name, const struct table *table, void **rows,
+		      size_t *nr, bool *there)
+{
+	int ret = read_table(dir, name, table, rows, nr);
+
+	*there = ret != -ENOENT;
+	return *there ? ret : 0;
+}
+
 /**
  * gv_read() - Read all that there is now
  * @dir: GV_DIR, or a folder with files like those there
  * @view: filled in; to be given to gv_free() if 0 is returned
  *
- * The two files are not read at the same moment: their figures may differ by what happened
+ * The files are not read at the same moment: their figures may differ by what happened
  * between.
  */
 int gv_read(const char *dir, struct gv_view *view)
 {
 	FILE *f = open_in(dir, "stats");
+	bool files, domains;
 	int ret;
 
 	memset(view, 0, sizeof(*view));
@@ -226,21 +339,32 @@ int gv_read(const char *dir, struct gv_view *view)
 		return -errno;
 	ret = gv_parse_stats(f, &view->stats);
 	fclose(f);
-	if (ret)
+	if (!ret)
+		ret = read_table(dir, "maps", &map_table, (void **)&view->maps, &view->nr_maps);
+	if (!ret)
+		ret = read_newer(dir, "files", &file_table, (void **)&view->files,
+				 &view->nr_files, &files);
+	if (!ret)
+		ret = read_newer(dir, "domains", &domain_table, (void **)&view->domains,
+				 &view->nr_domains, &domains);
+	if (!ret)
+		ret = read_newer(dir, "deferred", &busy_table, (void **)&view->busy,
+				 &view->nr_busy, &view->has_waits);
+	if (ret) {
+		gv_free(view);
 		return ret;
-	f = open_in(dir, "maps");
-	if (!f)
-		return -errno;
-	ret = gv_parse_maps(f, &view->maps, &view->nr_maps);
-	fclose(f);
-	return ret;
+	}
+	view->has_counts = files && domains;
+	return 0;
 }
 
 void gv_free(struct gv_view *view)
 {
 	free(view->maps);
-	view->maps = NULL;
-	view->nr_maps = 0;
+	free(view->files);
+	free(view->domains);
+	free(view->busy);
+	memset(view, 0, sizeof(*view));
 }
 
 static const char *missing(void)
@@ -276,89 +400,4 @@ const char *gv_why(const char *dir, int err, char *buf, size_t size)
 	else
 		snprintf(buf, size, "%s: %s", dir, strerror(-err));
 	return buf;
-}
-
-/* Has it grants of this domain? The driver names four domains of a map at the most. */
-bool gv_map_has_domid(const struct gv_map *map, unsigned int domid)
-{
-	const char *p = map->domids;
-	char *end;
-
-	for (;;) {
-		if (strtoul(p, &end, 10) == domid && end != p)
-			return true;
-		if (*end != ',')
-			return false;
-		p = end + 1;
-	}
-}
-
-static unsigned int sort_key(const struct gv_row *row, enum gv_sort sort)
-{
-	switch (sort) {
-	case GV_SORT_KERNEL:
-		return row->kernel;
-	case GV_SORT_DEFERRED:
-		return row->deferred;
-	case GV_SORT_MAPS:
-		return row->maps;
-	default:
-		return row->user;
-	}
-}
-
-/* Largest first; equal ones in an order that does not change from one look to the next. */
-static int compare(const void *a, const void *b, void *sort)
-{
-	const struct gv_row *x = a, *y = b;
-	unsigned int kx = sort_key(x, *(enum gv_sort *)sort);
-	unsigned int ky = sort_key(y, *(enum gv_sort *)sort);
-
-	if (kx != ky)
-		return kx < ky ? 1 : -1;
-	return x->pid != y->pid ? (x->pid > y->pid) - (x->pid < y->pid) :
-				  strcmp(x->name, y->name);
-}
-
-static void add(struct gv_row *row, const struct gv_map *map)
-{
-	row->maps++;
-	row->grants += map->count;
-	row->user += map->user;
-	row->kernel += map->kernel;
-	row->deferred += map->deferred;
-	if (map->deferred && map->age_ms > row->oldest_ms)
-		row->oldest_ms = map->age_ms;
-}
-
-/* *rows is to be freed by the caller, if 0 is returned. */
-int gv_rows(const struct gv_view *view, enum gv_by by, enum gv_sort sort,
-	    const struct gv_filter *filter, struct gv_row **rows, size_t *nr)
-{
-	struct gv_row *all = calloc(view->nr_maps + 1, sizeof(*all));
-	size_t n = 0, r;
-
-	if (!all)
-		return -ENOMEM;
-	for (size_t i = 0; i < view->nr_maps; i++) {
-		const struct gv_map *map = &view->maps[i];
-		const char *name = by == GV_BY_PROCESS ? map->comm : map->domids;
-		int pid = by == GV_BY_PROCESS ? map->pid : 0;
-
-		if ((filter->pid && map->pid != filter->pid) ||
-		    (filter->domid >= 0 && !gv_map_has_domid(map, filter->domid)))
-			continue;
-		for (r = 0; r < n; r++)
-			if (all[r].pid == pid && !strcmp(all[r].name, name))
-				break;
-		if (r == n) {
-			all[n].pid = pid;
-			strcpy(all[n++].name, name);
-		}
-		add(&all[r], map);
-	}
-	qsort_r(all, n, sizeof(*all), compare, &sort);
-	*rows = all;
-	*nr = n;
-	return 0;
 }

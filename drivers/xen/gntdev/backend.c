@@ -52,7 +52,7 @@ struct gntdev_map *gntdev_map_refs(const struct gntdev_ref *refs,
 
 	if (!count || count > READ_ONCE(gntdev_limit))
 		return ERR_PTR(-EINVAL);
-	map = gntdev_map_alloc(count);
+	map = gntdev_map_alloc(NULL, count);
 	if (IS_ERR(map))
 		return map;
 

@@ -78,6 +78,7 @@ struct copy_run {
 
 /**
  * struct copy_batch - segments that are done together
+ * @file: that they are copied for
  * @nr: segments
  * @nr_ops: operations
  * @nr_pages: local pages
@@ -90,6 +91,7 @@ struct copy_run {
  * @ops_of: number of operations of each segment
  */
 struct copy_batch {
+	struct gntdev_file *file;
 	unsigned int nr;
 	unsigned int nr_ops;
 	unsigned int nr_pages;
@@ -317,7 +319,7 @@ static void set_page_of(struct gnttab_copy *op, struct page *page)
 }
 
 /* Repeat what the guest was not ready for. */
-static int retry(struct gnttab_copy *op)
+static int retry(struct gntdev_file *file, struct gnttab_copy *op)
 {
 	unsigned int tries;
 	int err;
@@ -330,7 +332,7 @@ static int retry(struct gnttab_copy *op)
 			break;
 		}
 		msleep(tries);
-		err = gntdev_hv_copy(op, 1);
+		err = gntdev_hv_copy(file, op, 1);
 		if (err)
 			return err;
 	}
@@ -356,10 +358,10 @@ static int copy_pinned(struct copy_batch *batch, const struct copy_run *runs,
 		if (batch->page_of[i] != NO_PAGE)
 			set_page_of(&ops[i], batch->pages[batch->page_of[i]]);
 
-	err = gntdev_hv_copy(ops + op, end - op);
+	err = gntdev_hv_copy(batch->file, ops + op, end - op);
 	for (i = op; i < end && !err; i++)
 		if (unlikely(ops[i].status == GNTST_eagain))
-			err = retry(&ops[i]);
+			err = retry(batch->file, &ops[i]);
 unpin:
 	unpin_runs(batch->pages, runs, pinned);
 	return err;
@@ -413,7 +415,8 @@ static int copy_entry(pte_t *ptep, unsigned long addr, void *data)
 				(pte.pte & PTE_PFN_MASK) >> PAGE_SHIFT;
 	p->op = op;
 	if (addr == p->last) {
-		p->err = gntdev_hv_copy(p->batch->ops + p->done, op - p->done);
+		p->err = gntdev_hv_copy(p->batch->file, p->batch->ops + p->done,
+					op - p->done);
 		if (p->err)
 			return p->err;
 		p->done = op;
@@ -567,6 +570,7 @@ static int do_batch(struct copy_batch *batch,
 
 /**
  * gntdev_ioctl_copy() - IOCTL_GNTDEV_GRANT_COPY
+ * @file: open file
  * @arg: struct ioctl_gntdev_grant_copy
  *
  * Segments are copied in order, COPY_BATCH of them at a time. After an error those before
@@ -578,10 +582,10 @@ static int do_batch(struct copy_batch *batch,
  * Return: 0, and the status of every segment is stored; or -EINVAL: a segment with no
  *         grant, or beyond a grant's page; -EFAULT; -ENOMEM; -EINTR when killed.
  */
-long gntdev_ioctl_copy(void __user *arg)
+long gntdev_ioctl_copy(struct gntdev_file *file, void __user *arg)
 {
 	struct ioctl_gntdev_grant_copy copy;
-	struct copy_batch batch = {};
+	struct copy_batch batch = { .file = file };
 	unsigned int i, n;
 	void *mem;
 	int err = 0;

@@ -217,7 +217,7 @@ static int export_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	struct gntdev_map *map;
 
 	/* The dma-buf core has seen to it that this lies within the dma-buf. */
-	map = gntdev_map_alloc(count);
+	map = gntdev_map_alloc(exp->map->file, count);
 	if (IS_ERR(map))
 		return PTR_ERR(map);
 	for (i = 0; i < count; i++) {
@@ -311,7 +311,8 @@ static const struct dma_buf_ops export_ops_no_vmap = {
 
 /* The ioctls */
 
-static struct gntdev_map *export_map_alloc(const struct ioctl_gntdev_dmabuf_exp_from_refs *op,
+static struct gntdev_map *export_map_alloc(struct gntdev_file *file,
+					   const struct ioctl_gntdev_dmabuf_exp_from_refs *op,
 					   const u32 __user *urefs)
 {
 	struct gntdev_map *map;
@@ -322,7 +323,7 @@ static struct gntdev_map *export_map_alloc(const struct ioctl_gntdev_dmabuf_exp_
 	refs = vmemdup_array_user(urefs, op->count, sizeof(*refs));
 	if (IS_ERR(refs))
 		return ERR_CAST(refs);
-	map = gntdev_map_alloc(op->count);
+	map = gntdev_map_alloc(file, op->count);
 	if (IS_ERR(map)) {
 		kvfree(refs);
 		return map;
@@ -395,7 +396,7 @@ static long exp_from_refs(struct gntdev_file *file,
 	    op.count > READ_ONCE(gntdev_limit) || op.domid > U16_MAX)
 		return -EINVAL;
 
-	map = export_map_alloc(&op, arg->refs);
+	map = export_map_alloc(file, &op, arg->refs);
 	if (IS_ERR(map))
 		return PTR_ERR(map);
 	dmabuf = export_map(map);

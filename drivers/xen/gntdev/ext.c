@@ -118,7 +118,7 @@ static long ioctl_map_refs(struct gntdev_file *file, void __user *arg)
 	    op.count > READ_ONCE(gntdev_limit))
 		return -EINVAL;
 
-	map = gntdev_map_alloc(op.count);
+	map = gntdev_map_alloc(file, op.count);
 	if (IS_ERR(map))
 		return PTR_ERR(map);
 	op.mapped = 0;

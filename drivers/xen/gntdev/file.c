@@ -153,7 +153,7 @@ static long ioctl_map(struct gntdev_file *file,
 	if (!count || count > READ_ONCE(gntdev_limit))
 		return -EINVAL;
 
-	map = gntdev_map_alloc(count);
+	map = gntdev_map_alloc(file, count);
 	if (IS_ERR(map))
 		return PTR_ERR(map);
 
@@ -252,7 +252,7 @@ static long gntdev_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	case IOCTL_GNTDEV_SET_UNMAP_NOTIFY:
 		return ioctl_notify(file, uarg);
 	case IOCTL_GNTDEV_GRANT_COPY:
-		return gntdev_ioctl_copy(uarg);
+		return gntdev_ioctl_copy(file, uarg);
 	case IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS:
 	case IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED:
 	case IOCTL_GNTDEV_DMABUF_IMP_TO_REFS:

@@ -74,9 +74,10 @@
  *
  * Files: file.c (the file, its offset space, the ioctls), map.c (kernel side), vma.c (user
  * side), pv.c (user PTEs that Xen writes), notify.c, copy.c, ext.c (newer ioctls), hv.c
- * (all hypercalls), stats.c (counters), list.c (all maps, for debugfs), quota.c (what a user
- * may hold), backend.c (in-kernel API), dmabuf.c (dma-bufs of grants), dmabuf_imp.c (grants
- * of dma-bufs), dmabuf_pages.c (pages behind a dma-buf).
+ * (all hypercalls), stats.c (counters), tally.c (the same for a file and a domain), list.c (all
+ * maps, for debugfs), quota.c (what a user may hold), backend.c (in-kernel API), dmabuf.c
+ * (dma-bufs of grants), dmabuf_imp.c (grants of dma-bufs), dmabuf_pages.c (pages behind a
+ * dma-buf).
  *
  * Intervals: 'first' and 'count' are in grants (pages), VA ranges are [start, end).
  */
@@ -96,6 +97,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <xen/grant_table.h>
 #include <xen/gntdev.h>
@@ -123,6 +125,7 @@
 #define GRANT_ABSENT BIT(6) /* could not be mapped, and the caller can do without */
 
 struct dentry;
+struct seq_file;
 struct gntdev_file;
 struct gntdev_quota;
 struct gntdev_user;
@@ -171,9 +174,11 @@ struct gntdev_notify {
  * @claimed: grants that have a user side; under @user_lock
  * @leaked: Xen would not let go of a grant; under @user_lock
  * @deferred: grants that wait for their page; under @user_lock
+ * @waits: since when each of them does, in jiffies, by its index, if there was memory to note
+ *         that; changed under @user_lock, read without
  * @quota: of the unprivileged user who made it, or NULL
- * @file: file that it was made in, which may be closed; or NULL
- * @in_file: in the file's list, under its lock
+ * @file: file that it was made in, which may be closed; holds a reference; or NULL
+ * @in_file: in the file's list, under its lock; or empty
  * @made: when, in jiffies
  * @backoff: ms until @work looks at busy pages again; under @lock
  * @notify: under @lock
@@ -205,6 +210,7 @@ struct gntdev_map {
 	void (*done)(void *priv);
 	void *done_priv;
 	struct gntdev_backing *backing;
+	struct xarray waits;
 	struct delayed_work work;
 	struct gntdev_grant *grants;
 };
@@ -236,17 +242,45 @@ struct gntdev_user {
 	unsigned long claims[];
 };
 
+/* What is counted for each file and each domain, in operations of Xen: see tally.c */
+enum gntdev_tally {
+	TALLY_MAPPED, /* either side */
+	TALLY_UNMAPPED, /* likewise */
+	TALLY_COPIED,
+	TALLY_ERRORS, /* operations refused, hypercalls failed */
+	GNTDEV_NR_TALLIES
+};
+
+#define GNTDEV_TALLY_COLUMNS "mapped unmapped copied errors"
+
+struct gntdev_tallies {
+	atomic_long_t n[GNTDEV_NR_TALLIES];
+};
+
+/**
+ * struct gntdev_tally_run - operations that have not been added yet
+ * @file: that they were done for, or NULL
+ * @domid: that all of them are about
+ * @n: how many of each sort
+ */
+struct gntdev_tally_run {
+	struct gntdev_file *file;
+	domid_t domid;
+	unsigned int n[GNTDEV_NR_TALLIES];
+};
+
 /**
  * struct gntdev_file - one open file
  * @lock: protects @maps, @all_maps and @closed
  * @maps: gntdev_map by file offset in pages
- * @users: the descriptor, until it is closed, and every map made in this file
+ * @users: the descriptor, until it is closed, and every map made for this file
  * @all_maps: maps made in this file, also those no longer in @maps
  * @in_files: in the list of all files (list.c)
  * @number: of this file, since the module was loaded
  * @closed: the descriptor has gone
  * @pid: who opened it
  * @comm: likewise
+ * @tallies: what has been done for it
  * @exports: dma-bufs made of grants; see dmabuf.c for its lock
  * @imports: dma-bufs granted to others; see dmabuf_imp.c for its lock
  */
@@ -260,6 +294,7 @@ struct gntdev_file {
 	bool closed;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
+	struct gntdev_tallies tallies;
 	struct list_head exports;
 	struct list_head imports;
 };
@@ -356,7 +391,7 @@ struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
 				   unsigned long count);
 
 /* map.c */
-struct gntdev_map *gntdev_map_alloc(unsigned int count);
+struct gntdev_map *gntdev_map_alloc(struct gntdev_file *file, unsigned int count);
 void gntdev_map_get(struct gntdev_map *map);
 void gntdev_map_put(struct gntdev_map *map);
 int gntdev_map_ack(struct gntdev_map *map, struct eventfd_ctx *ack);
@@ -378,13 +413,15 @@ void gntdev_map_kernel_done(struct gntdev_map *map,
 
 /* hv.c */
 int gntdev_errno(s16 status);
-int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
-		  unsigned int n);
-int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
-		    unsigned int n);
-int gntdev_hv_unmap_retried(struct gnttab_unmap_grant_ref *ops,
+int gntdev_hv_map(struct gntdev_file *file, struct gnttab_map_grant_ref *ops,
+		  struct page **pages, unsigned int n);
+int gntdev_hv_unmap(struct gntdev_file *file, struct gnttab_unmap_grant_ref *ops,
+		    struct page **pages, unsigned int n);
+int gntdev_hv_unmap_retried(struct gntdev_file *file,
+			    struct gnttab_unmap_grant_ref *ops,
 			    struct page **pages, unsigned int n);
-int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n);
+int gntdev_hv_copy(struct gntdev_file *file, struct gnttab_copy *ops,
+		   unsigned int n);
 int gntdev_hv_query_size(struct gnttab_query_size *size);
 void gntdev_hv_init(struct dentry *dir);
 
@@ -446,7 +483,7 @@ void gntdev_notify_clear_byte(struct gntdev_map *map);
 void gntdev_notify_send_event(struct gntdev_map *map);
 
 /* copy.c */
-long gntdev_ioctl_copy(void __user *arg);
+long gntdev_ioctl_copy(struct gntdev_file *file, void __user *arg);
 
 /* ext.c */
 long gntdev_ioctl_ext(struct gntdev_file *file, unsigned int cmd,
@@ -499,6 +536,7 @@ static inline void gntdev_backing_free(struct gntdev_map *map)
 /* list.c */
 void gntdev_list_file(struct gntdev_file *file);
 void gntdev_file_put(struct gntdev_file *file);
+void gntdev_file_get(struct gntdev_file *file);
 void gntdev_list_map(struct gntdev_file *file, struct gntdev_map *map);
 void gntdev_unlist_map(struct gntdev_map *map);
 void gntdev_list_init(struct dentry *dir);
@@ -506,6 +544,31 @@ void gntdev_list_init(struct dentry *dir);
 /* quota.c */
 struct gntdev_quota *gntdev_quota_charge(unsigned int count);
 void gntdev_quota_uncharge(struct gntdev_quota *quota, unsigned int count);
+
+/* tally.c */
+void gntdev_tally_end(struct gntdev_tally_run *run);
+void gntdev_tallies_show(struct seq_file *m, const struct gntdev_tallies *tallies);
+void gntdev_tally_init(struct dentry *dir);
+
+/* Count one operation on a grant of @domid. Ends with gntdev_tally_end(). */
+static inline void gntdev_tally(struct gntdev_tally_run *run, domid_t domid,
+				enum gntdev_tally what)
+{
+	if (unlikely(domid != run->domid)) {
+		gntdev_tally_end(run);
+		run->domid = domid;
+	}
+	run->n[what]++;
+}
+
+/* Count an unmapping by its status; what a failed hypercall has not looked at is no unmapping. */
+static inline void gntdev_tally_unmap(struct gntdev_tally_run *run, domid_t domid,
+				      s16 status)
+{
+	if (status <= 0)
+		gntdev_tally(run, domid,
+			     status == GNTST_okay ? TALLY_UNMAPPED : TALLY_ERRORS);
+}
 
 /* stats.c */
 void gntdev_stats_init(void);

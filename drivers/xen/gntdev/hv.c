@@ -204,22 +204,32 @@ int gntdev_errno(s16 status)
 	}
 }
 
-static void hypercall_failed(enum gntdev_op what, domid_t domid, grant_ref_t ref,
+static void hypercall_failed(struct gntdev_file *file, enum gntdev_op what,
+			     domid_t domid, grant_ref_t ref,
 			     grant_handle_t handle, int err)
 {
+	struct gntdev_tally_run tally = { .file = file };
+
 	gntdev_count(TOTAL_ERRORS, 1);
+	/* A copy for no file is a probe: nobody's. */
+	if (file || what != GNTDEV_COPY)
+		gntdev_tally(&tally, domid, TALLY_ERRORS);
+	gntdev_tally_end(&tally);
 	trace_gntdev_error(what, domid, ref, handle, UNTOUCHED, err);
 }
 
 /* Count and trace what has become of a map hypercall. */
-static void maps_done(enum gntdev_op what, const struct gnttab_map_grant_ref *ops,
-		      unsigned int n)
+static void maps_done(struct gntdev_file *file, enum gntdev_op what,
+		      const struct gnttab_map_grant_ref *ops, unsigned int n)
 {
+	struct gntdev_tally_run tally = { .file = file };
 	bool traced = trace_gntdev_map_enabled() || trace_gntdev_error_enabled();
 	unsigned int i, failed = 0;
 
 	for (i = 0; i < n; i++) {
 		failed += ops[i].status != GNTST_okay;
+		gntdev_tally(&tally, ops[i].dom,
+			     ops[i].status == GNTST_okay ? TALLY_MAPPED : TALLY_ERRORS);
 		if (!traced)
 			continue;
 		trace_gntdev_map(what, &ops[i]);
@@ -227,6 +237,7 @@ static void maps_done(enum gntdev_op what, const struct gnttab_map_grant_ref *op
 			trace_gntdev_error(what, ops[i].dom, ops[i].ref,
 					   INVALID_GRANT_HANDLE, ops[i].status, 0);
 	}
+	gntdev_tally_end(&tally);
 	gntdev_count(what == GNTDEV_MAP_USER ? TOTAL_MAPPED_USER :
 					       TOTAL_MAPPED_KERNEL,
 		     n - failed);
@@ -261,6 +272,7 @@ static int call_map_but_one(struct gnttab_map_grant_ref *ops, struct page **page
 
 /**
  * gntdev_hv_map() - Have Xen map grants
+ * @file: that it is done for, or NULL
  * @ops: operations, all of one kind, as gnttab_set_map_op() makes them: with a status that
  *       is UNTOUCHED
  * @pages: kernel side: the pages that shall stand for the grants; NULL: user side, PTEs of
@@ -276,8 +288,8 @@ static int call_map_but_one(struct gnttab_map_grant_ref *ops, struct page **page
  * Return: 0, and the status of each operation counts; or a negative errno: the hypercall
  *         failed, nothing was done.
  */
-int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
-		  unsigned int n)
+int gntdev_hv_map(struct gntdev_file *file, struct gnttab_map_grant_ref *ops,
+		  struct page **pages, unsigned int n)
 {
 	enum gntdev_op what = pages ? GNTDEV_MAP_KERNEL : GNTDEV_MAP_USER;
 	bool touched = false;
@@ -296,30 +308,31 @@ int gntdev_hv_map(struct gnttab_map_grant_ref *ops, struct page **pages,
 	for (i = 0; i < n && err && !touched; i++)
 		touched = ops[i].status != UNTOUCHED;
 	if (err && !touched) {
-		hypercall_failed(what, ops[0].dom, ops[0].ref,
+		hypercall_failed(file, what, ops[0].dom, ops[0].ref,
 				 INVALID_GRANT_HANDLE, err);
 		return err;
 	}
-	maps_done(what, ops, n);
+	maps_done(file, what, ops, n);
 	return 0;
 }
 
 /**
  * gntdev_hv_unmap() - Have Xen unmap grants
+ * @file: that it is done for, or NULL
  * @ops: operations, all of one kind
  * @pages: kernel side: the pages that stand for the grants; NULL: user side, PTEs of a PV
  *         domain
  * @n: number of operations, > 0
  *
- * For what becomes of each grant, the caller traces gntdev_unmap: an operation here does
- * not name its grant.
+ * For what becomes of each grant, the caller traces gntdev_unmap, and counts: an operation
+ * here does not name its grant.
  *
  * Context: does not sleep.
  * Return: 0, and the status of each operation counts; or a negative errno: the hypercall
  *         failed, nothing was done, all is still mapped. Trying again is right then.
  */
-int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
-		    unsigned int n)
+int gntdev_hv_unmap(struct gntdev_file *file, struct gnttab_unmap_grant_ref *ops,
+		    struct page **pages, unsigned int n)
 {
 	enum gntdev_op what = pages ? GNTDEV_UNMAP_KERNEL : GNTDEV_UNMAP_USER;
 	unsigned int i, failed = 0;
@@ -331,7 +344,8 @@ int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
 		ops[i].status = UNTOUCHED;
 
 	if (unlikely(fault_hits(&fail_unmap, &status)) && !status) {
-		hypercall_failed(what, DOMID_INVALID, 0, ops[0].handle, INJECTED_ERRNO);
+		hypercall_failed(file, what, DOMID_INVALID, 0, ops[0].handle,
+				 INJECTED_ERRNO);
 		return INJECTED_ERRNO;
 	}
 	gntdev_count(TOTAL_HYPERCALLS, 1);
@@ -347,7 +361,7 @@ int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
 		failed += ops[i].status != GNTST_okay;
 	}
 	if (err && !touched) {
-		hypercall_failed(what, DOMID_INVALID, 0, ops[0].handle, err);
+		hypercall_failed(file, what, DOMID_INVALID, 0, ops[0].handle, err);
 		return err;
 	}
 	gntdev_count(pages ? TOTAL_UNMAPPED_KERNEL : TOTAL_UNMAPPED_USER, n - failed);
@@ -358,21 +372,23 @@ int gntdev_hv_unmap(struct gnttab_unmap_grant_ref *ops, struct page **pages,
 
 /**
  * gntdev_hv_unmap_retried() - Have Xen unmap grants, and insist
- * @ops: as for gntdev_hv_unmap()
+ * @file: as for gntdev_hv_unmap()
+ * @ops: likewise
  * @pages: likewise
  * @n: likewise
  *
  * Context: does not sleep.
  * Return: as gntdev_hv_unmap(), when it has failed again and again.
  */
-int gntdev_hv_unmap_retried(struct gnttab_unmap_grant_ref *ops,
+int gntdev_hv_unmap_retried(struct gntdev_file *file,
+			    struct gnttab_unmap_grant_ref *ops,
 			    struct page **pages, unsigned int n)
 {
 	unsigned int tries;
 	int err;
 
 	for (tries = 0; tries < UNMAP_TRIES; tries++) {
-		err = gntdev_hv_unmap(ops, pages, n);
+		err = gntdev_hv_unmap(file, ops, pages, n);
 		if (!err)
 			break;
 	}
@@ -393,19 +409,26 @@ static const struct gnttab_copy_ptr *copy_grant(const struct gnttab_copy *op)
 	return op->flags & GNTCOPY_source_gref ? &op->source : &op->dest;
 }
 
-static void copies_done(const struct gnttab_copy *ops, unsigned int n)
+static void copies_done(struct gntdev_file *file, const struct gnttab_copy *ops,
+			unsigned int n)
 {
+	struct gntdev_tally_run tally = { .file = file };
 	const struct gnttab_copy_ptr *grant;
 	unsigned int i, failed = 0;
 
 	for (i = 0; i < n; i++) {
+		grant = copy_grant(&ops[i]);
+		if (file)
+			gntdev_tally(&tally, grant->domid,
+				     ops[i].status == GNTST_okay ? TALLY_COPIED :
+								   TALLY_ERRORS);
 		if (likely(ops[i].status == GNTST_okay))
 			continue;
 		failed++;
-		grant = copy_grant(&ops[i]);
 		trace_gntdev_error(GNTDEV_COPY, grant->domid, grant->u.ref,
 				   INVALID_GRANT_HANDLE, ops[i].status, 0);
 	}
+	gntdev_tally_end(&tally);
 	trace_gntdev_copy(n, failed);
 	gntdev_count(TOTAL_COPIED, n - failed);
 	if (unlikely(failed))
@@ -414,6 +437,7 @@ static void copies_done(const struct gnttab_copy *ops, unsigned int n)
 
 /**
  * gntdev_hv_copy() - Have Xen copy between grants and memory of ours
+ * @file: that it is done for, or NULL: this driver's own affair
  * @ops: operations
  * @n: number of operations, > 0
  *
@@ -421,7 +445,8 @@ static void copies_done(const struct gnttab_copy *ops, unsigned int n)
  * Return: 0, and the status of each operation counts; or a negative errno: the hypercall
  *         failed, nothing is known of any of them.
  */
-int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n)
+int gntdev_hv_copy(struct gntdev_file *file, struct gnttab_copy *ops,
+		   unsigned int n)
 {
 	unsigned int victim = fault_victim(&fail_copy, n);
 	const struct gnttab_copy_ptr *grant = copy_grant(&ops[0]);
@@ -440,10 +465,10 @@ int gntdev_hv_copy(struct gnttab_copy *ops, unsigned int n)
 	}
 
 	if (err)
-		hypercall_failed(GNTDEV_COPY, grant->domid, grant->u.ref,
+		hypercall_failed(file, GNTDEV_COPY, grant->domid, grant->u.ref,
 				 INVALID_GRANT_HANDLE, err);
 	else
-		copies_done(ops, n);
+		copies_done(file, ops, n);
 	return err;
 }
 

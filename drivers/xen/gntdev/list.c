@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All maps that there are, in debugfs/xen/gntdev/maps: who holds whose memory.
+ * All that there is, in debugfs/xen/gntdev, under a line that names the columns:
  *
- * A line for each map, under a line that names the columns. A map is shown as long as it
+ *   maps      a line for each map: who holds whose memory
+ *   files     a line for each file: what has been done for it (tally.c)
+ *   deferred  a line for each map with busy pages: that which has waited longest, and what
+ *             the kernel knows of who holds it
+ *
+ * A map is shown as long as it
  * exists, which may be longer than it can be reached through its file: an mmapped one after
  * UNMAP_GRANT_REF ("removed"), and one with a busy page when the file has been closed, or its
  * process has died ("closed"; an mmapped map keeps its file open). So the object that stands
@@ -13,6 +18,7 @@
  */
 #include <linux/debugfs.h>
 #include <linux/jiffies.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -44,6 +50,15 @@ void gntdev_list_file(struct gntdev_file *file)
 }
 
 /**
+ * gntdev_file_get() - Take a reference on a file
+ * @file: open file
+ */
+void gntdev_file_get(struct gntdev_file *file)
+{
+	refcount_inc(&file->users);
+}
+
+/**
  * gntdev_file_put() - Drop a reference on a file: the descriptor's, or a map's
  * @file: file; freed with the last one
  */
@@ -65,14 +80,12 @@ void gntdev_file_put(struct gntdev_file *file)
 void gntdev_list_map(struct gntdev_file *file, struct gntdev_map *map)
 {
 	lockdep_assert_held(&file->lock);
-	refcount_inc(&file->users);
-	map->file = file;
 	map->made = jiffies;
 	list_add_tail(&map->in_file, &file->all_maps);
 }
 
 /**
- * gntdev_unlist_map() - Show a map no longer, if it ever was
+ * gntdev_unlist_map() - Show a map no longer, if it ever was, and drop its file
  * @map: map that is about to be freed
  *
  * Context: sleeps; the file is not locked.
@@ -83,10 +96,21 @@ void gntdev_unlist_map(struct gntdev_map *map)
 
 	if (!file)
 		return;
-	mutex_lock(&file->lock);
-	list_del(&map->in_file);
-	mutex_unlock(&file->lock);
+	if (!list_empty(&map->in_file)) {
+		mutex_lock(&file->lock);
+		list_del(&map->in_file);
+		mutex_unlock(&file->lock);
+	}
 	gntdev_file_put(file);
+}
+
+/* Who has opened it. */
+static void show_file(struct seq_file *m, const struct gntdev_file *file)
+{
+	seq_printf(m, "%d ", file->pid);
+	/* One word, whatever a process calls itself */
+	seq_escape(m, *file->comm ? file->comm : "-", " \t\n\\");
+	seq_printf(m, " %u", file->number);
 }
 
 static const char *map_state(struct gntdev_map *map)
@@ -113,13 +137,10 @@ static void show_domids(struct seq_file *m, const struct gntdev_map *map)
 
 static void show_map(struct seq_file *m, struct gntdev_map *map)
 {
-	const struct gntdev_file *file = map->file;
 	unsigned int live, claimed, deferred;
 
-	seq_printf(m, "%d ", file->pid);
-	/* One word, whatever a process calls itself */
-	seq_escape(m, *file->comm ? file->comm : "-", " \t\n\\");
-	seq_printf(m, " %u %s 0x%llx %u", file->number, map_state(map),
+	show_file(m, map->file);
+	seq_printf(m, " %s 0x%llx %u", map_state(map),
 		   (u64)map->index << PAGE_SHIFT, map->count);
 	show_domids(m, map);
 	spin_lock(&map->user_lock);
@@ -131,18 +152,68 @@ static void show_map(struct seq_file *m, struct gntdev_map *map)
 		   jiffies_to_msecs(jiffies - map->made));
 }
 
-static void *maps_start(struct seq_file *m, loff_t *pos)
+/*
+ * The grant that has waited longest, and its age in ms, or -1 if that is not known: there was
+ * no memory to note it. Returns false if none waits any more.
+ */
+static bool longest_wait(struct gntdev_map *map, unsigned int *grant, long *age_ms)
+{
+	unsigned long i, age, longest = 0;
+	void *since;
+
+	*age_ms = -1;
+	xa_for_each(&map->waits, i, since) {
+		age = (jiffies - xa_to_value(since)) & LONG_MAX;
+		if (*age_ms < 0 || age > longest) {
+			longest = age;
+			*grant = i;
+			*age_ms = jiffies_to_msecs(age);
+		}
+		cond_resched();
+	}
+	for (i = 0; *age_ms < 0 && i < map->count; i++) {
+		if (READ_ONCE(map->grants[i].flags) & GRANT_DROP) {
+			*grant = i;
+			return true;
+		}
+	}
+	return *age_ms >= 0;
+}
+
+/*
+ * Nothing in the kernel says who has a reference on a page. But of what kind it is can be told:
+ * by a page table, by a pin, or else.
+ */
+static void show_deferred(struct seq_file *m, struct gntdev_map *map)
+{
+	const struct gntdev_grant *grant;
+	struct folio *folio;
+	unsigned int i;
+	long age_ms;
+
+	if (!READ_ONCE(map->deferred) || !longest_wait(map, &i, &age_ms))
+		return;
+	/* The page is this map's while there is the map, whoever else has it, too. */
+	grant = &map->grants[i];
+	folio = page_folio(grant->page);
+	show_file(m, map->file);
+	seq_printf(m, " %s %u %u %u %d %d %d %ld\n", map_state(map), grant->domid,
+		   grant->ref, READ_ONCE(map->deferred), folio_ref_count(folio),
+		   folio_mapcount(folio), folio_maybe_dma_pinned(folio), age_ms);
+}
+
+static void *files_start(struct seq_file *m, loff_t *pos)
 {
 	mutex_lock(&files_lock);
 	return seq_list_start_head(&files, *pos);
 }
 
-static void *maps_next(struct seq_file *m, void *v, loff_t *pos)
+static void *files_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	return seq_list_next(v, &files, pos);
 }
 
-static void maps_stop(struct seq_file *m, void *v)
+static void files_stop(struct seq_file *m, void *v)
 {
 	mutex_unlock(&files_lock);
 }
@@ -164,19 +235,58 @@ static int maps_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static const struct seq_operations maps_sops = {
-	.start = maps_start,
-	.next = maps_next,
-	.stop = maps_stop,
-	.show = maps_show,
-};
-DEFINE_SEQ_ATTRIBUTE(maps);
+static int files_show(struct seq_file *m, void *v)
+{
+	struct gntdev_file *file;
+
+	if (v == &files) {
+		seq_puts(m, "pid comm file state " GNTDEV_TALLY_COLUMNS "\n");
+		return 0;
+	}
+	file = list_entry(v, struct gntdev_file, in_files);
+	show_file(m, file);
+	seq_puts(m, READ_ONCE(file->closed) ? " closed" : " open");
+	gntdev_tallies_show(m, &file->tallies);
+	return 0;
+}
+
+static int deferred_show(struct seq_file *m, void *v)
+{
+	struct gntdev_file *file;
+	struct gntdev_map *map;
+
+	if (v == &files) {
+		seq_puts(m, "pid comm file state domid ref deferred page_refs mapcount pinned age_ms\n");
+		return 0;
+	}
+	file = list_entry(v, struct gntdev_file, in_files);
+	mutex_lock(&file->lock);
+	list_for_each_entry(map, &file->all_maps, in_file)
+		show_deferred(m, map);
+	mutex_unlock(&file->lock);
+	return 0;
+}
+
+#define SEQ_OF_FILES(name)						\
+	static const struct seq_operations name##_sops = {		\
+		.start = files_start,					\
+		.next = files_next,					\
+		.stop = files_stop,					\
+		.show = name##_show,					\
+	};								\
+	DEFINE_SEQ_ATTRIBUTE(name)
+
+SEQ_OF_FILES(maps);
+SEQ_OF_FILES(files);
+SEQ_OF_FILES(deferred);
 
 /**
- * gntdev_list_init() - Create the file in debugfs
- * @dir: the driver's directory there, whose removal takes it away again
+ * gntdev_list_init() - Create the files in debugfs
+ * @dir: the driver's directory there, whose removal takes them away again
  */
 void gntdev_list_init(struct dentry *dir)
 {
 	debugfs_create_file("maps", 0400, dir, NULL, &maps_fops);
+	debugfs_create_file("files", 0400, dir, NULL, &files_fops);
+	debugfs_create_file("deferred", 0400, dir, NULL, &deferred_fops);
 }

@@ -244,6 +244,7 @@ static void grants_free(struct gntdev_map *map)
 static void map_free(struct gntdev_map *map)
 {
 	gntdev_unlist_map(map);
+	xa_destroy(&map->waits);
 	if (map->ack)
 		eventfd_ctx_put(map->ack);
 	free_pages_of(map);
@@ -258,6 +259,7 @@ static void map_free(struct gntdev_map *map)
 
 /**
  * gntdev_map_alloc() - Allocate a map and the pages that stand for its grants
+ * @file: file that it is made for, or NULL: what is done with its grants is counted there
  * @count: number of grants, > 0
  *
  * Nothing is mapped yet; the caller fills in ref and domid of every grant. The map
@@ -267,7 +269,7 @@ static void map_free(struct gntdev_map *map)
  * Return: the map, with one user, or an ERR_PTR(): -ENOMEM; -EDQUOT: more than an
  *         unprivileged user may hold.
  */
-struct gntdev_map *gntdev_map_alloc(unsigned int count)
+struct gntdev_map *gntdev_map_alloc(struct gntdev_file *file, unsigned int count)
 {
 	struct gntdev_quota *quota;
 	struct gntdev_map *map;
@@ -294,6 +296,12 @@ struct gntdev_map *gntdev_map_alloc(unsigned int count)
 	refcount_set(&map->users, 1);
 	mutex_init(&map->lock);
 	spin_lock_init(&map->user_lock);
+	xa_init_flags(&map->waits, XA_FLAGS_ACCOUNT);
+	INIT_LIST_HEAD(&map->in_file);
+	if (file) {
+		gntdev_file_get(file);
+		map->file = file;
+	}
 	INIT_DELAYED_WORK(&map->work, map_work);
 	for (i = 0; i < count; i++) {
 		map->grants[i].khandle = INVALID_GRANT_HANDLE;
@@ -338,7 +346,8 @@ int gntdev_map_probe(const struct gntdev_grant *grant)
 		.status = GNTST_general_error,
 	};
 
-	if (!gntdev_hv_copy(&op, 1) && op.status == GNTST_eagain)
+	/* Nobody has asked for it: it is not counted as anybody's. */
+	if (!gntdev_hv_copy(NULL, &op, 1) && op.status == GNTST_eagain)
 		return -EAGAIN;
 	return 0;
 }
@@ -387,7 +396,7 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags,
 	}
 
 	/* What Xen did not get at has a positive status. */
-	ret = gntdev_hv_map(ops, batch->pages, n);
+	ret = gntdev_hv_map(map->file, ops, batch->pages, n);
 
 	batch->n = 0;
 	spin_lock(&map->user_lock);
@@ -517,6 +526,9 @@ static void set_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 		return;
 	grant->flags |= GRANT_DROP;
 	map->deferred++;
+	/* Without memory for that its age is not known, and nothing else is missing. */
+	xa_store(&map->waits, grant - map->grants, xa_mk_value(jiffies & LONG_MAX),
+		 GFP_NOWAIT | __GFP_NOWARN);
 	atomic_long_inc(&gntdev_stats.deferred);
 	gntdev_count(TOTAL_DEFERRED, 1);
 	trace_gntdev_deferred(GNTDEV_BUSY, grant->domid, grant->ref,
@@ -530,6 +542,7 @@ static void clear_drop(struct gntdev_map *map, struct gntdev_grant *grant)
 		return;
 	grant->flags &= ~GRANT_DROP;
 	map->deferred--;
+	xa_erase(&map->waits, grant - map->grants);
 	atomic_long_dec(&gntdev_stats.deferred);
 	gntdev_count(TOTAL_UNDEFERRED, 1);
 	trace_gntdev_deferred(grant->flags & GRANT_CLAIMED ? GNTDEV_CLAIMED :
@@ -565,6 +578,7 @@ void gntdev_map_leaked(struct gntdev_map *map, struct gntdev_grant *grant,
 static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 {
 	struct gnttab_unmap_grant_ref *ops = batch->ops.unmap;
+	struct gntdev_tally_run tally = { .file = map->file };
 	unsigned int i, n = batch->n, again = 0;
 	bool traced = trace_gntdev_unmap_enabled();
 	int err, named = -1;
@@ -583,7 +597,7 @@ static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 	}
 
 	/* What Xen did not get at has a positive status. */
-	err = gntdev_hv_unmap_retried(ops, batch->pages, n);
+	err = gntdev_hv_unmap_retried(map->file, ops, batch->pages, n);
 
 	spin_lock(&map->user_lock);
 	for (i = 0; i < n; i++) {
@@ -598,12 +612,14 @@ static unsigned int batch_unmap(struct gntdev_map *map, struct batch *batch)
 			again++;
 			continue;
 		}
+		gntdev_tally_unmap(&tally, grant->domid, ops[i].status);
 		if (ops[i].status != GNTST_okay)
 			gntdev_map_leaked(map, grant, false, &ops[i]);
 		grant->khandle = INVALID_GRANT_HANDLE;
 		WRITE_ONCE(map->live, map->live - 1);
 	}
 	spin_unlock(&map->user_lock);
+	gntdev_tally_end(&tally);
 	batch->n = 0;
 	atomic_long_sub(n - again, &gntdev_stats.kernel_side);
 	if (again)

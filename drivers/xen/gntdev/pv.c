@@ -136,7 +136,7 @@ static void install_ops(struct pv_run *run, unsigned int n, u64 base)
 	int ret, err;
 
 	/* What Xen did not get at has a positive status. */
-	ret = gntdev_hv_map(ops, NULL, n) ?: -EIO;
+	ret = gntdev_hv_map(run->user->map->file, ops, NULL, n) ?: -EIO;
 	for (i = 0; i < n; i++) {
 		if (ops[i].status == GNTST_okay) {
 			grants[(ops[i].host_addr - base) / sizeof(pte_t)].uhandle =
@@ -269,7 +269,7 @@ int gntdev_pv_kernel_side(struct gntdev_map *map, unsigned int i, bool writable)
 		gnttab_set_map_op(&op, (unsigned long)page_address(grant->page),
 				  flags, grant->ref, grant->domid);
 		op.handle = 0;
-		err = gntdev_hv_map(&op, &grant->page, 1);
+		err = gntdev_hv_map(map->file, &op, &grant->page, 1);
 		if (op.status == GNTST_okay) {
 			gntdev_map_kernel_done(map, &op, i);
 			return 0;
@@ -296,24 +296,28 @@ static void hold(struct gntdev_user *user, unsigned int i)
 static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 {
 	struct gnttab_unmap_grant_ref *ops = run->ops.unmap;
+	struct gntdev_file *file = run->user->map->file;
+	struct gntdev_tally_run tally = { .file = file };
 	bool traced = trace_gntdev_unmap_enabled();
 	struct gntdev_grant *grant;
 	unsigned int i;
 
 	run->cleared += n;
-	gntdev_hv_unmap_retried(ops, NULL, n);
+	gntdev_hv_unmap_retried(file, ops, NULL, n);
 	/* Only now: who reads 0 goes on without the lock. Pairs with the acquire. */
 	smp_store_release(&run->user->ptes, run->user->ptes - n);
 	atomic_long_sub(n, &gntdev_stats.user_ptes);
 	for (i = 0; i < n; i++) {
+		grant = grant_of(run, ops[i].host_addr, base);
+		gntdev_tally_unmap(&tally, grant->domid, ops[i].status);
 		if (likely(ops[i].status == GNTST_okay && !traced))
 			continue;
-		grant = grant_of(run, ops[i].host_addr, base);
 		trace_gntdev_unmap(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
 				   ops[i].handle, ops[i].status);
 		if (ops[i].status != GNTST_okay)
 			gntdev_map_leaked(run->user->map, grant, true, &ops[i]);
 	}
+	gntdev_tally_end(&tally);
 }
 
 /* Clear the PTEs of claimed grants that have one; the first of @run's PTEs is at @base. */

@@ -74,6 +74,7 @@ void gntdev_stats_init(void)
 	gntdev_debugfs = debugfs_create_dir("gntdev", xen);
 	debugfs_create_file("stats", 0400, gntdev_debugfs, NULL, &stats_fops);
 	gntdev_list_init(gntdev_debugfs);
+	gntdev_tally_init(gntdev_debugfs);
 	gntdev_hv_init(gntdev_debugfs);
 	if (found)
 		dput(xen);

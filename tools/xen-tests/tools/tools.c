@@ -101,7 +101,7 @@ TEST_F_TIMEOUT(tools, gnttop_filters, GM_TEST_S)
 TEST_F_TIMEOUT(tools, busy_page_is_named, GM_TEST_S)
 {
 	unsigned int grants, user, deferred;
-	char page[GM_PAGE_SIZE], want[64];
+	char page[GM_PAGE_SIZE], want[96];
 	int fds[2];
 	void *addr;
 
@@ -118,9 +118,10 @@ TEST_F_TIMEOUT(tools, busy_page_is_named, GM_TEST_S)
 	ASSERT_TRUE(own_line(self->out, &grants, &user, &deferred));
 	EXPECT_EQ(1, deferred);
 	EXPECT_EQ(0, user);
-	snprintf(want, sizeof(want), "busy page: tools (%d), domain %u, closed", getpid(),
-		 self->gr.domid);
+	snprintf(want, sizeof(want), "busy page: tools (%d), domain %u, closed, ref %u waits ",
+		 getpid(), self->gr.domid, self->grant->refs[1]);
 	EXPECT_SAYS(want);
+	EXPECT_SAYS("s: referenced (a pipe, a socket, I/O), 2 references");
 	EXPECT_EQ(1, RUN(GNTCTL "leaks"));
 	snprintf(want, sizeof(want), "! %d tools domain %u", getpid(), self->gr.domid);
 	EXPECT_SAYS(want);
@@ -146,6 +147,30 @@ TEST_F_TIMEOUT(tools, gnttop_json, GM_TEST_S)
 	EXPECT_SAYS(want);
 	EXPECT_EQ('\n', self->out[strlen(self->out) - 1]);
 	EXPECT_EQ(0, munmap(addr, SIZE));
+}
+
+/* How much has been done for a process is exact. */
+TEST_F_TIMEOUT(tools, gnttop_counts_for_a_process, GM_TEST_S)
+{
+	const int cycles = 5;
+	char want[96], *row;
+
+	for (int i = 0; i < cycles; i++) {
+		int64_t index;
+		void *addr = gm_gntdev_map(self->fd, self->grant, PROT_READ, &index);
+
+		ASSERT_NE(MAP_FAILED, addr);
+		EXPECT_EQ(0, munmap(addr, SIZE));
+		EXPECT_EQ(0, gm_gntdev_unmap_ref(self->fd, index, PAGES));
+	}
+	/* It has no map: it is there for what has been done. */
+	ASSERT_EQ(0, RUN(GNTTOP "-j -p %d", getpid()));
+	EXPECT_SAYS("\"missing\":[],\"oldest_deferred\":null");
+	row = strstr(self->out, "\"processes\"");
+	ASSERT_NE(NULL, row);
+	snprintf(want, sizeof(want), "\"mapped\":%u,\"unmapped\":%u,\"copied\":0,\"errors\":0,",
+		 cycles * PAGES, cycles * PAGES);
+	EXPECT_NE(NULL, strstr(row, want)) TH_LOG("\"%s\" is not in: %s", want, row);
 }
 
 TEST_F_TIMEOUT(tools, gntctl_maps_and_reports_each, GM_TEST_S)
