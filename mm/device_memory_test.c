@@ -86,6 +86,7 @@ static void huge_page_moves_in_one_piece(struct kunit *test)
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
 	struct ht_ctx *ctx = device->ctx;
 
+	mt_needs_huge_pages(device);
 	ht_map(ctx, 0, HT_PMD_PAGES, HT_RW_PROT);
 	ht_madvise(ctx, 0, HT_PMD_PAGES, MADV_HUGEPAGE);
 	ht_fill(ctx, 0, HT_PMD_PAGES);

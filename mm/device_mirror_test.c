@@ -28,6 +28,7 @@ static void first_touch_of_a_huge_page_is_one_run(struct kunit *test)
 	struct ht_ctx *ctx = device->ctx;
 	u64 word;
 
+	mt_needs_huge_pages(device);
 	ht_map(ctx, 0, HT_PMD_PAGES, HT_RW_PROT);
 	ht_madvise(ctx, 0, HT_PMD_PAGES, MADV_HUGEPAGE);
 	KUNIT_EXPECT_EQ(test, mt_write(device, 7, 1), 0);
@@ -254,6 +255,7 @@ static void huge_page_goes_as_a_whole_and_comes_back(struct kunit *test)
 	struct ht_ctx *ctx = device->ctx;
 	u64 word;
 
+	mt_needs_huge_pages(device);
 	ht_map(ctx, 0, HT_PMD_PAGES, HT_RW_PROT);
 	ht_madvise(ctx, 0, HT_PMD_PAGES, MADV_HUGEPAGE);
 	ht_fill(ctx, 0, HT_PMD_PAGES);

@@ -84,6 +84,7 @@ struct mt_device {
 int mt_test_init(struct kunit *test);
 struct mt_device *mt_device_new(struct kunit *test, u64 memory);
 void mt_device_free(struct mt_device *device);
+void mt_needs_huge_pages(struct mt_device *device);
 void mt_mirror_end(struct mt_device *device);
 int mt_read(struct mt_device *device, unsigned long page, u64 *word);
 int mt_write(struct mt_device *device, unsigned long page, u64 word);

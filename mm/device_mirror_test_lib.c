@@ -232,6 +232,15 @@ void mt_device_free(struct mt_device *device)
 	vfree(device->table);
 }
 
+/* The test ends here in a kernel that has none, as with PREEMPT_RT. */
+void mt_needs_huge_pages(struct mt_device *device)
+{
+	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		return;
+	mt_device_free(device);
+	kunit_skip(device->ctx->test, "no huge pages");
+}
+
 /* Where the device finds page @page; false: it has to fault. Under device->lock. */
 static bool mt_translate(struct mt_device *device, unsigned long page, bool write, u64 **word)
 {

@@ -440,10 +440,10 @@ static noinline bool mn_call_batch_nonblock(struct mn_batch *batch,
 	struct mmu_interval_notifier **sub;
 	bool ok = true;
 
-	non_block_start();
+	mn_non_block_start();
 	for (sub = batch->sub; ok && sub != batch->end; sub++)
 		ok = mn_call(*sub, range, finishes);
-	non_block_end();
+	mn_non_block_end();
 	return ok;
 }
 
@@ -453,13 +453,13 @@ static noinline void mn_finish(const struct mmu_notifier_range *range,
 	struct mmu_interval_notifier_finish *finish, *next;
 
 	if (!mmu_notifier_range_blockable(range))
-		non_block_start();
+		mn_non_block_start();
 	llist_for_each_entry_safe(finish, next,
 				  llist_reverse_order(__llist_del_all(finishes)),
 				  link)
 		finish->notifier->ops->invalidate_finish(finish);
 	if (!mmu_notifier_range_blockable(range))
-		non_block_end();
+		mn_non_block_end();
 }
 
 /* From now on an invalidation that starts on this CPU may be quiet. */

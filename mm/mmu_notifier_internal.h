@@ -10,6 +10,7 @@
 #include <linux/bits.h>
 #include <linux/cache.h>
 #include <linux/completion.h>
+#include <linux/kernel.h>
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/rbtree.h>
@@ -87,6 +88,22 @@ struct mmu_notifier_subscriptions {
 	struct hlist_head colliding;
 	struct list_head waiters;
 };
+
+/*
+ * A callback that may not sleep may take spinlocks. With PREEMPT_RT these sleep themselves, and the
+ * debugging option behind non_block_start() cannot tell one from the other.
+ */
+static inline void mn_non_block_start(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		non_block_start();
+}
+
+static inline void mn_non_block_end(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		non_block_end();
+}
 
 static inline unsigned long mn_last(const struct mmu_notifier_range *range)
 {

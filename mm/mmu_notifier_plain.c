@@ -53,10 +53,10 @@ static void mn_plain_end(struct mmu_notifier_subscriptions *subs,
 		if (!subscription->ops->invalidate_range_end)
 			continue;
 		if (!mmu_notifier_range_blockable(range))
-			non_block_start();
+			mn_non_block_start();
 		subscription->ops->invalidate_range_end(subscription, range);
 		if (!mmu_notifier_range_blockable(range))
-			non_block_end();
+			mn_non_block_end();
 	}
 }
 
@@ -74,9 +74,9 @@ static int mn_plain_start_one(struct mmu_notifier *subscription,
 		return ret;
 	}
 
-	non_block_start();
+	mn_non_block_start();
 	ret = ops->invalidate_range_start(subscription, range);
-	non_block_end();
+	mn_non_block_end();
 	if (ret) {
 		WARN(ret != -EAGAIN, "%pS fails with %d\n",
 		     ops->invalidate_range_start, ret);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define DEBUGFS		"/sys/kernel/debug/kunit"
+#define HUGE_PAGES	"/sys/kernel/mm/transparent_hugepage"
 #define MAX_RESULTS	4096
 /* A test case that talks without end */
 #define MAX_DIAG	(64 * 1024)
@@ -176,6 +177,20 @@ static bool has_suite(const char *suite)
 	return false;
 }
 
+/* A kernel that is realtime has no transparent huge pages, and is built without their tests. */
+static bool has_no_huge_pages(const char *suite)
+{
+	return !strncmp(suite, "hmm_huge", strlen("hmm_huge")) && access(HUGE_PAGES, F_OK);
+}
+
+static void add_missing(const char *suite)
+{
+	if (has_no_huge_pages(suite))
+		add(suite, "present", true, "", "SKIP the kernel has no huge pages");
+	else
+		add(suite, "present", false, "", "the kernel has no such suite");
+}
+
 static bool wanted(const struct result *r, const char *only)
 {
 	return !only || !strcmp(r->name, only);
@@ -235,6 +250,6 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < sizeof(expected) / sizeof(expected[0]) && !only; i++)
 		if (!has_suite(expected[i]))
-			add(expected[i], "present", false, "", "the kernel has no such suite");
+			add_missing(expected[i]);
 	return report(only);
 }
