@@ -13,6 +13,12 @@
  * whoever's they are; meanwhile nothing of it is given out. Their processes' device entries go
  * with the invalidation that this is; the device faults, and finds them there.
  *
+ * Other devices may use a page where it is, if the driver has a way (ops->peer_map()). Memory of
+ * all that have one belongs to one owner, in the sense of HMM, so that a mirror's fault gets to
+ * see its pages; which of them the device reaches is asked page by page. Memory without
+ * a way has an owner of its own. An entry of another device goes as one of this one's does, by
+ * the invalidation without which no page leaves: so no page is free while a device has it.
+ *
  * memory->lock protects blocks and list, and is a leaf: pages are freed in all kinds of
  * places. memory->evict_lock lets one task at a time make room, so that two do not evict
  * twice as much as is needed; it is taken before page locks, and not under the mmap lock.
@@ -21,6 +27,7 @@
 #include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/ioport.h>
+#include <linux/jiffies.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -36,6 +43,42 @@ static unsigned long memory_index(const struct device_memory *memory, const stru
 struct page *memory_page(const struct device_memory *memory, unsigned long i)
 {
 	return pfn_to_page(PHYS_PFN(memory->pgmap.range.start) + i);
+}
+
+/* The owner of what devices reach in each other */
+static char memory_peers;
+
+/*
+ * Whose pages a mirror gets to see: those of @memory, and of others that are reached the same
+ * way. NULL: of a device without memory that pages move to.
+ */
+void *memory_owner(struct device_memory *memory)
+{
+	return memory ? memory->pgmap.owner : &memory_peers;
+}
+
+/* Whose memory @page is in, if other devices may reach it; or NULL */
+struct device_memory *memory_of_peer(const struct page *page)
+{
+	if (!is_device_private_page(page) || page->pgmap->owner != &memory_peers)
+		return NULL;
+	return container_of(page->pgmap, struct device_memory, pgmap);
+}
+
+dma_addr_t memory_peer_map(struct device_memory *memory, struct device *dev, u64 offset,
+			   unsigned int *order)
+{
+	return memory->ops->peer_map(memory, dev, offset, order);
+}
+
+/* @page, the first of the run, is still there: it waits for this. */
+void memory_peer_unmap(struct device *dev, const struct page *page, dma_addr_t address,
+		       unsigned int order)
+{
+	struct device_memory *memory = memory_of_peer(page);
+
+	if (!WARN_ON_ONCE(!memory))
+		memory->ops->peer_unmap(memory, dev, address, order);
 }
 
 /* Is @page one of this device's? */
@@ -122,6 +165,23 @@ void memory_block_end(struct device_memory *memory, unsigned long block)
 	spin_lock(&memory->lock);
 	memory->blocks[block].emptying = false;
 	spin_unlock(&memory->lock);
+}
+
+/* Pages of the block that page @first is in have just come. */
+void memory_begin_timeslice(struct device_memory *memory, unsigned long first)
+{
+	unsigned int ms = READ_ONCE(memory->timeslice_ms);
+
+	if (ms)
+		WRITE_ONCE(memory->blocks[first / MEMORY_BLOCK_PAGES].stay,
+			   get_jiffies_64() + msecs_to_jiffies(ms));
+}
+
+bool memory_is_in_timeslice(struct device_memory *memory, const struct page *page)
+{
+	u64 stay = READ_ONCE(memory->blocks[memory_index(memory, page) / MEMORY_BLOCK_PAGES].stay);
+
+	return stay && time_before64(get_jiffies_64(), stay);
 }
 
 /* Nobody has a reference to @page any more. */
@@ -266,7 +326,7 @@ static int memory_map(struct device_memory *memory)
 	pgmap->range.end = res->end;
 	pgmap->nr_range = 1;
 	pgmap->ops = &memory_pgmap_ops;
-	pgmap->owner = memory;
+	pgmap->owner = memory->ops->peer_map ? (void *)&memory_peers : memory;
 	ret = memremap_pages(pgmap, dev_to_node(memory->dev));
 	if (IS_ERR(ret)) {
 		release_mem_region(res->start, resource_size(res));
@@ -287,8 +347,8 @@ static int memory_map(struct device_memory *memory)
  * Takes 64 bytes of the system's memory a page.
  *
  * Context: may sleep
- * Return: 0; -EINVAL if @size is too small; -ENOMEM; or why the kernel cannot have struct pages
- *	for it
+ * Return: 0; -EINVAL if @size is too small, or an operation is missing; -ENOMEM; or why the
+ *	kernel cannot have struct pages for it
  */
 int device_memory_init(struct device_memory *memory, struct device *dev, u64 size,
 		       const struct device_memory_ops *ops, void *driver_data)
@@ -297,6 +357,8 @@ int device_memory_init(struct device_memory *memory, struct device *dev, u64 siz
 	int ret = -ENOMEM;
 
 	memset(memory, 0, sizeof(*memory));
+	if (WARN_ON_ONCE(!ops->copy || !ops->peer_map != !ops->peer_unmap))
+		return -EINVAL;
 	memory->dev = dev;
 	memory->ops = ops;
 	memory->driver_data = driver_data;

@@ -19,12 +19,14 @@
  * @lru: in device_memory.lru if any page is in use
  * @nr_used: pages that have been given out
  * @emptying: no more are
+ * @stay: in jiffies: until then the CPU waits for pages of the block
  * @used: which
  */
 struct memory_block_state {
 	struct list_head lru;
 	unsigned int nr_used;
 	bool emptying;
+	u64 stay;
 	DECLARE_BITMAP(used, MEMORY_BLOCK_PAGES);
 };
 
@@ -53,6 +55,8 @@ void memory_free(struct device_memory *memory, unsigned long first, unsigned int
 struct page *memory_page(const struct device_memory *memory, unsigned long i);
 void memory_block_begin(struct device_memory *memory, unsigned long block);
 void memory_block_end(struct device_memory *memory, unsigned long block);
+void memory_begin_timeslice(struct device_memory *memory, unsigned long first);
+bool memory_is_in_timeslice(struct device_memory *memory, const struct page *page);
 long memory_evict(struct device_memory *memory, unsigned long block, bool force);
 unsigned int memory_lose(struct device_memory *memory, const struct memory_move *move);
 vm_fault_t memory_to_ram(struct vm_fault *vmf);

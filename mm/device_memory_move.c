@@ -189,7 +189,7 @@ long memory_migrate(struct device_mirror *mirror, struct vm_area_struct *vma,
 		.vma = vma,
 		.start = start,
 		.end = end,
-		.pgmap_owner = memory,
+		.pgmap_owner = memory_owner(memory),
 		.flags = MIGRATE_VMA_SELECT_SYSTEM,
 	};
 	unsigned int unused = 0;
@@ -232,6 +232,8 @@ long memory_migrate(struct device_mirror *mirror, struct vm_area_struct *vma,
 	ret = 0;
 	for (i = 0; i < nr && done; i++)
 		ret += move->dst[i] && move->src[i] & MIGRATE_PFN_MIGRATE;
+	if (ret)
+		memory_begin_timeslice(memory, first);
 	migrate_vma_finalize(&args);
 free:
 	kvfree(move);
@@ -259,6 +261,20 @@ static void move_alloc(struct memory_move *move, unsigned int i, struct vm_area_
 	move->dst[i] = migrate_pfn(page_to_pfn(page));
 }
 
+/* What is in memory of other devices, which has the same owner, is not ours to copy. */
+static void move_keep_others(struct device_memory *memory, struct memory_move *move,
+			     unsigned int nr)
+{
+	struct page *page;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		page = migrate_pfn_to_page(move->src[i]);
+		if (page && !memory_owns(memory, page))
+			move->src[i] &= ~MIGRATE_PFN_MIGRATE;
+	}
+}
+
 /* [start, end) of the fault's VMA. Returns what the fault handler is to return. */
 static vm_fault_t move_to_ram(struct vm_fault *vmf, struct memory_move *move,
 			      unsigned long start, unsigned long end)
@@ -272,7 +288,7 @@ static vm_fault_t move_to_ram(struct vm_fault *vmf, struct memory_move *move,
 		.end = end,
 		.src = move->src,
 		.dst = move->dst,
-		.pgmap_owner = memory,
+		.pgmap_owner = memory_owner(memory),
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 		.fault_page = vmf->page,
 	};
@@ -281,6 +297,7 @@ static vm_fault_t move_to_ram(struct vm_fault *vmf, struct memory_move *move,
 
 	if (migrate_vma_setup(&args))
 		return VM_FAULT_SIGBUS;
+	move_keep_others(memory, move, nr);
 	for (i = 0; i < nr; i++)
 		move_alloc(move, i, vmf->vma, start + i * PAGE_SIZE,
 			   i == wanted ? 0 : __GFP_NORETRY | __GFP_NOWARN);
@@ -311,6 +328,9 @@ vm_fault_t memory_to_ram(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct memory_move *move;
 
+	/* It tries again at once; in between it can be killed, and the page can leave. */
+	if (memory_is_in_timeslice(memory, vmf->page))
+		return 0;
 	move = kvmalloc(sizeof(*move), GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
 	if (move)
 		ret = move_to_ram(vmf, move, max(base, vmf->vma->vm_start),

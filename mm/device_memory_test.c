@@ -12,32 +12,6 @@
 #include "device_mirror_test.h"
 #include "internal.h"
 
-/* Small pages, so that none is in the way of moving single ones */
-static void mt_map_small(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
-{
-	ht_map(ctx, first, nr, HT_RW_PROT);
-	ht_madvise(ctx, first, nr, MADV_NOHUGEPAGE);
-}
-
-static long mt_move(struct mt_device *device, unsigned long first, unsigned long nr)
-{
-	return mt_prefetch(device, first, nr, DEVICE_MIRROR_TO_DEVICE | DEVICE_MIRROR_WRITE);
-}
-
-static bool mt_is_local(const struct mt_device *device, unsigned long page)
-{
-	return device->table[page].valid && device->table[page].local;
-}
-
-static void mt_expect_cpu(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
-{
-	unsigned long page;
-
-	for (page = first; page < first + nr; page++)
-		KUNIT_EXPECT_EQ_MSG(ctx->test, mt_cpu_read(ctx, page), ht_tag(ctx, page),
-				    "page %lu", page);
-}
-
 /* There, used, and back with what the device has written */
 static void pages_move_there_and_back(struct kunit *test)
 {

@@ -136,7 +136,10 @@ static void mirror_unmap_unit(struct device_mirror *mirror, struct mirror_chunk 
 	u8 unit = chunk->unit[head];
 	unsigned int nr = mirror_unit_pages(unit);
 
-	if (!(unit & MIRROR_UNIT_LOCAL)) {
+	if (unit & MIRROR_UNIT_PEER) {
+		memory_peer_unmap(mirror->dev, hmm_pfn_to_page(chunk->map.pfn_list[head]),
+				  chunk->map.dma_list[head], FIELD_GET(MIRROR_UNIT_ORDER, unit));
+	} else if (!(unit & MIRROR_UNIT_LOCAL)) {
 		if (unit & MIRROR_UNIT_WRITE)
 			mirror_mark_dirty(chunk, head, nr);
 		hmm_dma_unmap_pfn(mirror->dev, &chunk->map, head);

@@ -8,6 +8,7 @@
 
 #include <linux/bitfield.h>
 #include <linux/device_mirror.h>
+#include <linux/dma-mapping.h>
 #include <linux/hmm-dma.h>
 #include <linux/mmu_notifier.h>
 #include <linux/refcount.h>
@@ -36,7 +37,8 @@
 #define MIRROR_UNIT_HEAD BIT(7)
 #define MIRROR_UNIT_WRITE BIT(6)
 #define MIRROR_UNIT_LOCAL BIT(5) /* in the device's memory */
-#define MIRROR_UNIT_ORDER GENMASK(4, 0)
+#define MIRROR_UNIT_PEER BIT(4) /* in another device's; hmm_dma_map has only its address */
+#define MIRROR_UNIT_ORDER GENMASK(3, 0)
 
 #define MIRROR_UNIT_TAIL 1
 
@@ -94,6 +96,12 @@ static inline struct mirror_chunk **mirror_chunk_slot(struct mirror_window *wind
 }
 
 #ifdef CONFIG_DEVICE_PRIVATE
+void *memory_owner(struct device_memory *memory);
+struct device_memory *memory_of_peer(const struct page *page);
+dma_addr_t memory_peer_map(struct device_memory *memory, struct device *dev, u64 offset,
+			   unsigned int *order);
+void memory_peer_unmap(struct device *dev, const struct page *page, dma_addr_t address,
+		       unsigned int order);
 bool memory_owns(const struct device_memory *memory, const struct page *page);
 u64 memory_offset(const struct device_memory *memory, const struct page *page);
 void memory_touch(struct device_memory *memory, u64 offset);
@@ -101,6 +109,27 @@ long memory_migrate(struct device_mirror *mirror, struct vm_area_struct *vma,
 		    unsigned long start, unsigned long end);
 int memory_make_room(struct device_memory *memory, unsigned int nr_pages);
 #else
+static inline void *memory_owner(struct device_memory *memory)
+{
+	return NULL;
+}
+
+static inline struct device_memory *memory_of_peer(const struct page *page)
+{
+	return NULL;
+}
+
+static inline dma_addr_t memory_peer_map(struct device_memory *memory, struct device *dev,
+					 u64 offset, unsigned int *order)
+{
+	return DMA_MAPPING_ERROR;
+}
+
+static inline void memory_peer_unmap(struct device *dev, const struct page *page,
+				     dma_addr_t address, unsigned int order)
+{
+}
+
 static inline bool memory_owns(const struct device_memory *memory, const struct page *page)
 {
 	return false;

@@ -29,7 +29,8 @@
  * @window: with a reference
  * @range: first what is asked for, then what hmm_range_fault() has found
  * @addr: the page that must be had
- * @flags: DEVICE_MIRROR_WRITE
+ * @flags: DEVICE_MIRROR_WRITE, _ONLY_DEVICE, _READ_ONLY
+ * @far: another device's memory that this one does not reach
  * @pfns: entries of @range
  */
 struct mirror_fault {
@@ -38,6 +39,7 @@ struct mirror_fault {
 	struct hmm_range range;
 	unsigned long addr;
 	unsigned int flags;
+	struct device_memory *far;
 	unsigned long pfns[MIRROR_CHUNK_PAGES];
 };
 
@@ -71,15 +73,42 @@ static unsigned int mirror_local_order(const struct mirror_fault *fault,
 	return order;
 }
 
-/* A run from page @i on; returns its order, or -EIO if the device does not reach the page. */
+/* A run in the memory of another device. -EXDEV: this one does not reach it. */
+static int mirror_make_peer_run(struct mirror_fault *fault, struct mirror_chunk *chunk,
+				unsigned int i, struct device_memory *peer,
+				struct device_mirror_run *run)
+{
+	struct page *page = hmm_pfn_to_page(fault->pfns[i]);
+	u64 offset = memory_offset(peer, page);
+
+	if (peer == fault->far)
+		return -EXDEV;
+	run->order = mirror_local_order(fault, chunk, i, offset);
+	run->address = memory_peer_map(peer, fault->mirror->dev, offset, &run->order);
+	if (run->address == DMA_MAPPING_ERROR) {
+		fault->far = peer;
+		return -EXDEV;
+	}
+	chunk->map.pfn_list[i] = fault->pfns[i] & ~HMM_PFN_INOUT_FLAGS;
+	chunk->map.dma_list[i] = run->address;
+	memory_touch(peer, offset);
+	return 0;
+}
+
+/*
+ * A run from page @i on. Returns 0, or why the device cannot have the page: -EIO if it does not
+ * reach it, -EXDEV if that is because it is in another's memory, -EREMOTE if it is not where the
+ * fault needs it.
+ */
 static int mirror_make_run(struct mirror_fault *fault, struct mirror_chunk *chunk, unsigned int i,
 			   struct device_mirror_run *run)
 {
 	struct device_mirror *mirror = fault->mirror;
 	unsigned long entry = fault->pfns[i];
 	struct page *page = hmm_pfn_to_page(entry);
+	struct device_memory *peer;
 
-	run->write = entry & HMM_PFN_WRITE;
+	run->write = entry & HMM_PFN_WRITE && !(fault->flags & DEVICE_MIRROR_READ_ONLY);
 	run->device_memory = mirror->memory && memory_owns(mirror->memory, page);
 	if (run->device_memory) {
 		run->address = memory_offset(mirror->memory, page);
@@ -87,6 +116,11 @@ static int mirror_make_run(struct mirror_fault *fault, struct mirror_chunk *chun
 		memory_touch(mirror->memory, run->address);
 		return 0;
 	}
+	if (fault->flags & DEVICE_MIRROR_ONLY_DEVICE)
+		return -EREMOTE;
+	peer = memory_of_peer(page);
+	if (peer)
+		return mirror_make_peer_run(fault, chunk, i, peer, run);
 
 	chunk->map.pfn_list[i] = entry & ~HMM_PFN_INOUT_FLAGS;
 	run->address = hmm_dma_map_block(mirror->dev, &chunk->map, i, NULL, &run->order);
@@ -96,11 +130,13 @@ static int mirror_make_run(struct mirror_fault *fault, struct mirror_chunk *chun
 static void mirror_enter_run(struct mirror_fault *fault, struct mirror_chunk *chunk,
 			     unsigned int i, const struct device_mirror_run *run)
 {
+	struct page *page = hmm_pfn_to_page(fault->pfns[i]);
 	struct device_mirror *mirror = fault->mirror;
 	unsigned int nr = 1U << run->order;
 
 	chunk->unit[i] = MIRROR_UNIT_HEAD | run->order | (run->write ? MIRROR_UNIT_WRITE : 0) |
-			 (run->device_memory ? MIRROR_UNIT_LOCAL : 0);
+			 (run->device_memory ? MIRROR_UNIT_LOCAL : 0) |
+			 (memory_of_peer(page) && !run->device_memory ? MIRROR_UNIT_PEER : 0);
 	memset(chunk->unit + i + 1, MIRROR_UNIT_TAIL, nr - 1);
 	chunk->nr_mapped += nr;
 	mirror->ops->map(mirror, run);
@@ -140,7 +176,7 @@ static void mirror_make_writable(struct mirror_fault *fault, struct mirror_chunk
 static int mirror_enter(struct mirror_fault *fault, struct mirror_chunk *chunk)
 {
 	unsigned int wanted = mirror_index(fault->addr), i, nr;
-	int ret = 0;
+	int ret = 0, err;
 
 	for (i = 0; i < MIRROR_CHUNK_PAGES; i += nr) {
 		struct device_mirror_run run = { .addr = fault->range.start + i * PAGE_SIZE };
@@ -148,15 +184,17 @@ static int mirror_enter(struct mirror_fault *fault, struct mirror_chunk *chunk)
 		nr = 1;
 		if (chunk->unit[i]) {
 			nr = mirror_unit_pages(chunk->unit[i]);
-			if (!(chunk->unit[i] & MIRROR_UNIT_WRITE))
+			if (!(chunk->unit[i] & MIRROR_UNIT_WRITE) &&
+			    !(fault->flags & DEVICE_MIRROR_READ_ONLY))
 				mirror_make_writable(fault, chunk, i);
 			continue;
 		}
 		if (!(fault->pfns[i] & HMM_PFN_VALID))
 			continue;
-		if (mirror_make_run(fault, chunk, i, &run)) {
+		err = mirror_make_run(fault, chunk, i, &run);
+		if (err) {
 			if (i == wanted)
-				ret = -EIO;
+				ret = err;
 			continue;
 		}
 		nr = 1U << run.order;
@@ -273,6 +311,31 @@ static void mirror_split(struct mirror_fault *fault, unsigned long start, unsign
 	mmput_async(mm);
 }
 
+/*
+ * The wanted page is in the memory of another device, out of reach: it comes back to the
+ * system's, as it would for the CPU.
+ */
+static int mirror_fetch(struct mirror_fault *fault)
+{
+	void *owner = fault->range.dev_private_owner;
+	int ret;
+
+	mirror_ask(fault, fault->addr, fault->addr + PAGE_SIZE);
+	fault->range.dev_private_owner = NULL;
+	ret = hmm_range_fault_unlocked_timeout(&fault->range, 0);
+	fault->range.dev_private_owner = owner;
+	return ret ?: -EAGAIN;
+}
+
+/* Is the wanted page mapped elsewhere than in the device's memory, which alone will do? */
+static bool mirror_is_misplaced(const struct mirror_fault *fault, const struct mirror_chunk *chunk)
+{
+	unsigned int i = mirror_index(fault->addr);
+
+	return fault->flags & DEVICE_MIRROR_ONLY_DEVICE && chunk->unit[i] &&
+	       !(chunk->unit[mirror_unit_head(chunk, i)] & MIRROR_UNIT_LOCAL);
+}
+
 /* One try: 0, -EAGAIN, or why not. */
 static int mirror_try(struct mirror_fault *fault, unsigned long start, unsigned long end)
 {
@@ -294,6 +357,8 @@ static int mirror_try(struct mirror_fault *fault, unsigned long start, unsigned 
 		ret = -EAGAIN;
 	} else {
 		ret = mirror_enter(fault, chunk);
+		if (!ret && mirror_is_misplaced(fault, chunk))
+			ret = -EREMOTE;
 		if (!ret && !mirror_has(fault, chunk)) {
 			ret = -EAGAIN;
 			head = mirror_unit_head(chunk, mirror_index(fault->addr));
@@ -305,7 +370,7 @@ static int mirror_try(struct mirror_fault *fault, unsigned long start, unsigned 
 	if (nr)
 		mirror_split(fault, fault->range.start + head * PAGE_SIZE,
 			     fault->range.start + (head + nr) * PAGE_SIZE);
-	return ret;
+	return ret == -EXDEV ? mirror_fetch(fault) : ret;
 }
 
 static int mirror_fault_window(struct mirror_fault *fault, unsigned long start, unsigned long end)
@@ -319,7 +384,7 @@ static int mirror_fault_window(struct mirror_fault *fault, unsigned long start, 
 		.start = base,
 		.end = base + MIRROR_CHUNK_SIZE,
 		.hmm_pfns = fault->pfns,
-		.dev_private_owner = mirror->memory,
+		.dev_private_owner = memory_owner(mirror->memory),
 	};
 	ret = mirror->ops->prepare(mirror, base, base + MIRROR_CHUNK_SIZE);
 	if (ret)
@@ -347,6 +412,7 @@ static int mirror_fault_chunk(struct device_mirror *mirror, unsigned long addr,
 	fault->mirror = mirror;
 	fault->addr = addr;
 	fault->flags = flags;
+	fault->far = NULL;
 
 	/* What is kept for the process is its own, whoever serves its fault. */
 	memcg = get_mem_cgroup_from_mm(mirror->mm);
@@ -372,7 +438,7 @@ static bool mirror_is_local(struct device_mirror *mirror, unsigned long addr)
 		.start = addr,
 		.end = addr + PAGE_SIZE,
 		.hmm_pfns = &entry,
-		.dev_private_owner = mirror->memory,
+		.dev_private_owner = memory_owner(mirror->memory),
 	};
 	bool local = false;
 
@@ -444,7 +510,10 @@ static int mirror_plan(struct device_mirror *mirror, unsigned long addr, unsigne
  * device_mirror_fault - the device has faulted
  * @mirror: the mirror
  * @addr: virtual address, any in the page
- * @flags: DEVICE_MIRROR_WRITE if it wants to write
+ * @flags: DEVICE_MIRROR_WRITE if it wants to write. DEVICE_MIRROR_READ_ONLY: what gets mapped
+ *	now is read only, even if the process may write (a later fault may add that).
+ *	DEVICE_MIRROR_ONLY_DEVICE: the page has to be in the device's memory, and
+ *	is moved there first; nothing that is elsewhere gets mapped
  *
  * After 0 the device's table has an entry, or had: an invalidation may have taken it again.
  * Either way let the device try once more.
@@ -459,6 +528,9 @@ static int mirror_plan(struct device_mirror *mirror, unsigned long addr, unsigne
  *	-ESRCH: the process has exited.
  *	-ENODEV: after device_mirror_kill().
  *	-EIO: the device does not reach the page by DMA.
+ *	-EREMOTE: DEVICE_MIRROR_ONLY_DEVICE, and it is not in the device's memory: there is
+ *	none, or no room, it cannot move, or the CPU was faster.
+ *	-EINVAL: flags that contradict each other.
  *	Or what ops->prepare() has returned.
  */
 int device_mirror_fault(struct device_mirror *mirror, unsigned long addr, unsigned int flags)
@@ -469,7 +541,9 @@ int device_mirror_fault(struct device_mirror *mirror, unsigned long addr, unsign
 
 	atomic64_inc(&mirror->count.faults);
 	addr &= PAGE_MASK;
-	if (READ_ONCE(mirror->dead))
+	if (flags & DEVICE_MIRROR_WRITE && flags & DEVICE_MIRROR_READ_ONLY)
+		ret = -EINVAL;
+	else if (READ_ONCE(mirror->dead))
 		ret = -ENODEV;
 	else if (addr >= TASK_SIZE_MAX)
 		ret = -EFAULT;
@@ -479,6 +553,7 @@ int device_mirror_fault(struct device_mirror *mirror, unsigned long addr, unsign
 		ret = mirror_plan(mirror, addr, &start, &end, &move);
 		mmput_async(mirror->mm);
 	}
+	move |= flags & DEVICE_MIRROR_ONLY_DEVICE && mirror->memory;
 	if (!ret && move && !mirror_is_local(mirror, addr))
 		ret = mirror_move(mirror, start, end);
 	if (!ret)
@@ -528,7 +603,8 @@ static int mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
  * @end: end of the range
  * @flags: DEVICE_MIRROR_WRITE: where the process may write, let the device write, too;
  *	DEVICE_MIRROR_TO_DEVICE: move the memory into the device's, as far as it has room and
- *	the memory can move
+ *	the memory can move (what is in another device's that this one reaches stays there);
+ *	DEVICE_MIRROR_READ_ONLY: as for device_mirror_fault()
  *
  * Holes are passed over, and so is memory that a device cannot have. Pages that do not exist
  * yet are made.
@@ -537,7 +613,7 @@ static int mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
  * Return: how many bytes of the range are in VMAs whose memory the device now has (or had:
  *	as for device_mirror_fault()); fewer than there are if there was a signal, or no memory,
  *	before the end. If that was before anything was done: -EINTR, -ENOMEM, -ENODEV.
- *	-EINVAL for a range that makes no sense
+ *	-EINVAL for a range or flags that make no sense
  */
 long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 			    unsigned long end, unsigned int flags)
@@ -547,7 +623,8 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 	bool write;
 	int ret;
 
-	if (start >= end || end > TASK_SIZE_MAX)
+	if (start >= end || end > TASK_SIZE_MAX || flags & DEVICE_MIRROR_ONLY_DEVICE ||
+	    (flags & DEVICE_MIRROR_WRITE && flags & DEVICE_MIRROR_READ_ONLY))
 		return -EINVAL;
 	start &= PAGE_MASK;
 	end = PAGE_ALIGN(end);
@@ -561,7 +638,7 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 			ret = mirror_move(mirror, start, last);
 		if (!ret)
 			ret = mirror_fault_chunk(mirror, start, start, last,
-						 write ? flags & DEVICE_MIRROR_WRITE : 0);
+						 write ? flags : flags & ~DEVICE_MIRROR_WRITE);
 		if (!ret)
 			done += last - start;
 		else if (ret == -ENODEV || ret == -ENOMEM || ret == -EINTR)

@@ -42,6 +42,8 @@ struct mt_entry {
  * @vram: what is in it
  * @copy_error: what copies return
  * @in_copy: called by each copy first, unless NULL
+ * @no_peer: another device that does not reach @memory
+ * @peer_runs: that other devices have of @memory at the moment
  * @runs: calls of map()
  * @last: the last one
  * @started: shootdowns that have been started
@@ -69,6 +71,9 @@ struct mt_device {
 	int copy_error;
 	void (*in_copy)(struct mt_device *device, const struct device_memory_copy *copies);
 
+	struct mt_device *no_peer;
+	atomic_t peer_runs;
+
 	unsigned int runs;
 	struct device_mirror_run last;
 	atomic_t started;
@@ -83,6 +88,7 @@ struct mt_device {
 
 int mt_test_init(struct kunit *test);
 struct mt_device *mt_device_new(struct kunit *test, u64 memory);
+struct mt_device *mt_device_new_peer(struct kunit *test, u64 memory);
 void mt_device_free(struct mt_device *device);
 void mt_needs_huge_pages(struct mt_device *device);
 void mt_mirror_end(struct mt_device *device);
@@ -95,10 +101,18 @@ long mt_prefetch(struct mt_device *device, unsigned long first, unsigned long nr
 		 unsigned int flags);
 int mt_advise(struct mt_device *device, unsigned long first, unsigned long nr,
 	      enum device_mirror_advice advice);
+void mt_map_small(struct ht_ctx *ctx, unsigned long first, unsigned long nr);
+long mt_move(struct mt_device *device, unsigned long first, unsigned long nr);
+void mt_expect_cpu(struct ht_ctx *ctx, unsigned long first, unsigned long nr);
 
 static inline bool mt_has(const struct mt_device *device, unsigned long page)
 {
 	return device->table[page].valid;
+}
+
+static inline bool mt_is_local(const struct mt_device *device, unsigned long page)
+{
+	return device->table[page].valid && device->table[page].local;
 }
 
 #endif /* _MM_DEVICE_MIRROR_TEST_H */

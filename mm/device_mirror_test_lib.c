@@ -150,8 +150,38 @@ static int mt_copy(struct device_memory *memory, const struct device_memory_copy
 	return 0;
 }
 
+/* Its memory is the kernel's, page by page. */
+static dma_addr_t mt_peer_map(struct device_memory *memory, struct device *dev, u64 offset,
+			      unsigned int *order)
+{
+	struct mt_device *device = memory->driver_data;
+
+	KUNIT_EXPECT_PTR_NE(device->ctx->test, dev, device->dev);
+	KUNIT_EXPECT_TRUE(device->ctx->test, IS_ALIGNED(offset, PAGE_SIZE << *order));
+	if (device->no_peer && dev == device->no_peer->dev)
+		return DMA_MAPPING_ERROR;
+	*order = 0;
+	atomic_inc(&device->peer_runs);
+	return page_to_phys(vmalloc_to_page(device->vram + offset));
+}
+
+static void mt_peer_unmap(struct device_memory *memory, struct device *dev, dma_addr_t address,
+			  unsigned int order)
+{
+	struct mt_device *device = memory->driver_data;
+
+	KUNIT_EXPECT_EQ(device->ctx->test, order, 0U);
+	KUNIT_EXPECT_GE(device->ctx->test, atomic_dec_return(&device->peer_runs), 0);
+}
+
 static const struct device_memory_ops mt_memory_ops = {
 	.copy = mt_copy,
+};
+
+static const struct device_memory_ops mt_peer_ops = {
+	.copy = mt_copy,
+	.peer_map = mt_peer_map,
+	.peer_unmap = mt_peer_unmap,
 };
 
 /* For the suites: as for those of HMM, whose subscription is not wanted here */
@@ -164,8 +194,8 @@ int mt_test_init(struct kunit *test)
 	return ret;
 }
 
-/* A device with so many bytes of memory of its own, that mirrors the test's address space */
-struct mt_device *mt_device_new(struct kunit *test, u64 memory)
+static struct mt_device *mt_device_make(struct kunit *test, u64 memory,
+					const struct device_memory_ops *memory_ops)
 {
 	struct mt_device *device = kunit_kzalloc(test, sizeof(*device), GFP_KERNEL);
 	static unsigned int number;
@@ -186,7 +216,7 @@ struct mt_device *mt_device_new(struct kunit *test, u64 memory)
 		/* Nobody's old secrets are to be seen. */
 		memset(device->vram, 0x5c, memory);
 		device->has_memory = !device_memory_init(&device->memory, device->dev, memory,
-							 &mt_memory_ops, device);
+							 memory_ops, device);
 		if (!device->has_memory)
 			goto fail;
 	}
@@ -200,6 +230,18 @@ fail:
 	KUNIT_FAIL(test, "no device");
 	kunit_skip(test, "no memory for the device");
 	return NULL;
+}
+
+/* A device with so many bytes of memory of its own, that mirrors the test's address space */
+struct mt_device *mt_device_new(struct kunit *test, u64 memory)
+{
+	return mt_device_make(test, memory, &mt_memory_ops);
+}
+
+/* The same; other devices reach its memory */
+struct mt_device *mt_device_new_peer(struct kunit *test, u64 memory)
+{
+	return mt_device_make(test, memory, &mt_peer_ops);
 }
 
 /* The mirror ends; the device has nothing left. */
@@ -338,4 +380,25 @@ int mt_advise(struct mt_device *device, unsigned long first, unsigned long nr,
 {
 	return device_mirror_advise(&device->mirror, ht_addr(device->ctx, first),
 				    ht_addr(device->ctx, first + nr), advice);
+}
+
+/* Small pages, so that none is in the way of moving single ones */
+void mt_map_small(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
+{
+	ht_map(ctx, first, nr, HT_RW_PROT);
+	ht_madvise(ctx, first, nr, MADV_NOHUGEPAGE);
+}
+
+long mt_move(struct mt_device *device, unsigned long first, unsigned long nr)
+{
+	return mt_prefetch(device, first, nr, DEVICE_MIRROR_TO_DEVICE | DEVICE_MIRROR_WRITE);
+}
+
+void mt_expect_cpu(struct ht_ctx *ctx, unsigned long first, unsigned long nr)
+{
+	unsigned long page;
+
+	for (page = first; page < first + nr; page++)
+		KUNIT_EXPECT_EQ_MSG(ctx->test, mt_cpu_read(ctx, page), ht_tag(ctx, page),
+				    "page %lu", page);
 }

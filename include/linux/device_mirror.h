@@ -31,8 +31,9 @@ struct mm_struct;
 /**
  * struct device_mirror_run - entries to be written into the device's page table
  * @addr: virtual address, a multiple of PAGE_SIZE << @order
- * @address: DMA address, or offset into the device's memory; a multiple of @order only as far
- *	as the DMA layer makes it one: check before using a large entry
+ * @address: DMA address (of system memory, or of another device's), or offset into the device's
+ *	memory; a multiple of @order only as far as the DMA layer makes it one: check before
+ *	using a large entry
  * @order: 1 << @order pages follow each other, at most a chunk (2 MiB). Whatever entries the
  *	driver makes of them, clear() gets the run as a whole
  * @write: the device may write
@@ -123,6 +124,8 @@ enum device_mirror_advice {
 /* Flags of device_mirror_fault() and device_mirror_prefetch() */
 #define DEVICE_MIRROR_WRITE BIT(0) /* the device wants to write */
 #define DEVICE_MIRROR_TO_DEVICE BIT(1) /* prefetch: into the device's memory */
+#define DEVICE_MIRROR_ONLY_DEVICE BIT(2) /* fault: nowhere else will do (the device's atomics) */
+#define DEVICE_MIRROR_READ_ONLY BIT(3) /* new entries: without permission to write */
 
 /**
  * struct device_mirror_stats - what a mirror has done, counted since it was made
@@ -224,6 +227,23 @@ struct device_memory_ops {
 	 */
 	int (*copy)(struct device_memory *memory, const struct device_memory_copy *copies,
 		    unsigned int nr, enum dma_data_direction direction);
+
+	/**
+	 * @peer_map: where @dev, another device, finds 1 << *@order pages from @offset on: an
+	 * address for its DMA. May lower *@order. DMA_MAPPING_ERROR: it does not reach them;
+	 * the page that it wants goes back to the system's memory then.
+	 * NULL (and no @peer_unmap): no other device reaches this memory.
+	 * Under a spinlock; concurrently.
+	 */
+	dma_addr_t (*peer_map)(struct device_memory *memory, struct device *dev, u64 offset,
+			       unsigned int *order);
+
+	/**
+	 * @peer_unmap: @dev, which uses the address no longer, gives back what @peer_map
+	 * returned. Under a spinlock; concurrently.
+	 */
+	void (*peer_unmap)(struct device_memory *memory, struct device *dev, dma_addr_t address,
+			   unsigned int order);
 };
 
 /**
@@ -232,12 +252,16 @@ struct device_memory_ops {
  * @ops: the driver's
  * @size: bytes, a multiple of 2 MiB
  * @driver_data: the driver's
+ * @timeslice_ms: what has moved to the device stays so long although the CPU wants it, which
+ *	waits: so that both do not get in each other's way with every access. 0, as
+ *	device_memory_init() leaves it: no time at all. The driver's to set. Eviction does not wait
  */
 struct device_memory {
 	struct device *dev;
 	const struct device_memory_ops *ops;
 	u64 size;
 	void *driver_data;
+	unsigned int timeslice_ms;
 
 	/* private: */
 	struct dev_pagemap pgmap;

@@ -139,4 +139,6 @@ static int xgpu_copy(struct device_memory *memory, const struct device_memory_co
 
 const struct device_memory_ops xgpu_memory_ops = {
 	.copy = xgpu_copy,
+	.peer_map = xgpu_peer_map,
+	.peer_unmap = xgpu_peer_unmap,
 };

@@ -8,6 +8,7 @@
  *	engine.c	context 0: the driver's own copies between video memory and the system's
  *	table.c		a context's page table
  *	mirror.c	the driver's side of <linux/device_mirror.h>: table, shootdown, faults
+ *	peer.c		other devices in its video memory
  *	context.c	contexts of processes: rings, fences, hangs
  *	file.c		/dev/xgpuN
  *
@@ -229,6 +230,12 @@ void xgpu_table_clear(struct xgpu_ctx *ctx, unsigned long start, unsigned long e
 /* mirror.c */
 extern const struct device_mirror_ops xgpu_mirror_ops;
 void xgpu_fault_work(struct kthread_work *work);
+
+/* peer.c */
+dma_addr_t xgpu_peer_map(struct device_memory *memory, struct device *dev, u64 offset,
+			 unsigned int *order);
+void xgpu_peer_unmap(struct device_memory *memory, struct device *dev, dma_addr_t address,
+		     unsigned int order);
 
 /* context.c */
 int xgpu_ring_alloc(struct xgpu *xgpu, struct xgpu_ring *ring);

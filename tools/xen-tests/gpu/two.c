@@ -38,6 +38,8 @@ FIXTURE_TEARDOWN(two)
 	}
 	if (self->mem)
 		munmap(self->mem, SIZE);
+	if (self->mem)
+		regs_param("peer", 0);
 }
 
 TEST_F(two, see_what_the_other_writes)
@@ -56,6 +58,39 @@ TEST_F(two, see_what_the_other_writes)
 	ASSERT_EQ(0, munmap(self->mem, MIB));
 	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_fill(self->fd[0], self->mem, 8, 3));
 	EXPECT_EQ(XGPU_FENCE_FAULT, gpu_fill(self->fd[1], self->mem, 8, 3));
+}
+
+/*
+ * What is in the video memory of one, the other works on there: nothing moves, and it is one
+ * entry of its table. Not in a PV domain, where it comes back first.
+ */
+TEST_F(two, work_in_the_same_video_memory)
+{
+	uint64_t sum[2], runs;
+
+	ASSERT_EQ(0, regs_param("peer", 1));
+	EXPECT_EQ(0, gpu_range(self->fd[0], XGPU_IOCTL_PREFETCH, self->mem, PMD_SIZE,
+			       XGPU_PREFETCH_VRAM, NULL));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd[0], self->mem, PMD_SIZE, 3));
+	EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
+	runs = gpu_query(_metadata, self->fd[1]).mapped_runs;
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd[1], self->mem + MIB, MIB / 2, 7));
+	if (!gm_self_is_pv()) {
+		EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
+		EXPECT_EQ(runs + 1, gpu_query(_metadata, self->fd[1]).mapped_runs);
+	} else {
+		EXPECT_EQ(0, gpu_query(_metadata, self->fd[0]).vram_used);
+	}
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd[0], self->mem, PMD_SIZE, &sum[0]));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd[1], self->mem, PMD_SIZE, &sum[1]));
+	EXPECT_EQ(sum[0], sum[1]);
+
+	/* The CPU takes it from both. */
+	EXPECT_EQ(cpu_sum(self->mem, PMD_SIZE), sum[0]);
+	EXPECT_EQ(0, gpu_query(_metadata, self->fd[0]).vram_used);
+	*(uint64_t *)self->mem = 11;
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd[1], self->mem, 8, &sum[1]));
+	EXPECT_EQ(cpu_sum(self->mem, 8), sum[1]);
 }
 
 /* The shortest of some rounds: how long it takes to take memory from @nr of the GPUs. */

@@ -24,6 +24,7 @@
 /* Without one of these, the kernel was not built with its tests. */
 static const char * const expected[] = {
 	"device_memory",
+	"device_memory_place",
 	"device_mirror",
 	"hmm_device",
 	"hmm_dma",
