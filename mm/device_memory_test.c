@@ -345,8 +345,8 @@ static void mt_expect_lost(struct ht_ctx *ctx, unsigned long first, unsigned lon
 	u64 word;
 
 	for (page = first; page < first + nr; page++) {
-		KUNIT_EXPECT_EQ_MSG(ctx->test, mt_cpu_fault(ctx, page),
-				    (vm_fault_t)VM_FAULT_HWPOISON, "page %lu", page);
+		KUNIT_EXPECT_EQ_MSG(ctx->test, (__force u32)mt_cpu_fault(ctx, page),
+				    (__force u32)VM_FAULT_HWPOISON, "page %lu", page);
 		KUNIT_EXPECT_LE_MSG(ctx->test,
 				    access_remote_vm(ctx->mm, ht_addr(ctx, page), &word,
 						     sizeof(word), 0),

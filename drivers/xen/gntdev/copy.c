@@ -234,9 +234,13 @@ static int batch_store(const struct copy_batch *batch,
 	for (i = 0; i < batch->nr; i++) {
 		s16 status = GNTST_okay;
 
-		for (j = batch->ops_of[i]; j; j--, op++)
-			if (status == GNTST_okay)
-				status = op->status;
+		if (likely(batch->ops_of[i] == 1)) {
+			status = op++->status;
+		} else {
+			for (j = batch->ops_of[i]; j; j--, op++)
+				if (status == GNTST_okay)
+					status = op->status;
+		}
 		unsafe_put_user(status, &to[i].status, fault);
 	}
 	user_write_access_end();

@@ -550,15 +550,21 @@ void gntdev_tally_end(struct gntdev_tally_run *run);
 void gntdev_tallies_show(struct seq_file *m, const struct gntdev_tallies *tallies);
 void gntdev_tally_init(struct dentry *dir);
 
-/* Count one operation on a grant of @domid. Ends with gntdev_tally_end(). */
-static inline void gntdev_tally(struct gntdev_tally_run *run, domid_t domid,
-				enum gntdev_tally what)
+/* Count @n operations on grants of @domid. Ends with gntdev_tally_end(). */
+static inline void gntdev_tally_many(struct gntdev_tally_run *run, domid_t domid,
+				     enum gntdev_tally what, unsigned int n)
 {
 	if (unlikely(domid != run->domid)) {
 		gntdev_tally_end(run);
 		run->domid = domid;
 	}
-	run->n[what]++;
+	run->n[what] += n;
+}
+
+static inline void gntdev_tally(struct gntdev_tally_run *run, domid_t domid,
+				enum gntdev_tally what)
+{
+	gntdev_tally_many(run, domid, what, 1);
 }
 
 /* Count an unmapping by its status; what a failed hypercall has not looked at is no unmapping. */

@@ -208,7 +208,7 @@ static void hypercall_failed(struct gntdev_file *file, enum gntdev_op what,
 			     domid_t domid, grant_ref_t ref,
 			     grant_handle_t handle, int err)
 {
-	struct gntdev_tally_run tally = { .file = file };
+	struct gntdev_tally_run tally = { .file = file, .domid = domid };
 
 	gntdev_count(TOTAL_ERRORS, 1);
 	/* A copy for no file is a probe: nobody's. */
@@ -222,21 +222,31 @@ static void hypercall_failed(struct gntdev_file *file, enum gntdev_op what,
 static void maps_done(struct gntdev_file *file, enum gntdev_op what,
 		      const struct gnttab_map_grant_ref *ops, unsigned int n)
 {
-	struct gntdev_tally_run tally = { .file = file };
+	struct gntdev_tally_run tally = { .file = file, .domid = ops[0].dom };
 	bool traced = trace_gntdev_map_enabled() || trace_gntdev_error_enabled();
-	unsigned int i, failed = 0;
+	unsigned int i, failed = 0, in_a_row = 0;
+	domid_t domid = tally.domid;
 
 	for (i = 0; i < n; i++) {
-		failed += ops[i].status != GNTST_okay;
-		gntdev_tally(&tally, ops[i].dom,
-			     ops[i].status == GNTST_okay ? TALLY_MAPPED : TALLY_ERRORS);
-		if (!traced)
+		if (likely(ops[i].status == GNTST_okay && ops[i].dom == domid &&
+			   !traced)) {
+			in_a_row++;
 			continue;
+		}
+		gntdev_tally_many(&tally, domid, TALLY_MAPPED, in_a_row);
+		in_a_row = 0;
+		domid = ops[i].dom;
 		trace_gntdev_map(what, &ops[i]);
-		if (ops[i].status != GNTST_okay)
-			trace_gntdev_error(what, ops[i].dom, ops[i].ref,
-					   INVALID_GRANT_HANDLE, ops[i].status, 0);
+		if (ops[i].status == GNTST_okay) {
+			in_a_row++;
+			continue;
+		}
+		failed++;
+		gntdev_tally(&tally, domid, TALLY_ERRORS);
+		trace_gntdev_error(what, domid, ops[i].ref, INVALID_GRANT_HANDLE,
+				   ops[i].status, 0);
 	}
+	gntdev_tally_many(&tally, domid, TALLY_MAPPED, in_a_row);
 	gntdev_tally_end(&tally);
 	gntdev_count(what == GNTDEV_MAP_USER ? TOTAL_MAPPED_USER :
 					       TOTAL_MAPPED_KERNEL,
@@ -412,23 +422,38 @@ static const struct gnttab_copy_ptr *copy_grant(const struct gnttab_copy *op)
 static void copies_done(struct gntdev_file *file, const struct gnttab_copy *ops,
 			unsigned int n)
 {
-	struct gntdev_tally_run tally = { .file = file };
+	domid_t domid = copy_grant(&ops[0])->domid;
+	struct gntdev_tally_run tally = { .file = file, .domid = domid };
+	domid_t from = ops[0].source.domid, to = ops[0].dest.domid;
 	const struct gnttab_copy_ptr *grant;
-	unsigned int i, failed = 0;
+	unsigned int i, failed = 0, in_a_row = 0;
 
 	for (i = 0; i < n; i++) {
-		grant = copy_grant(&ops[i]);
-		if (file)
-			gntdev_tally(&tally, grant->domid,
-				     ops[i].status == GNTST_okay ? TALLY_COPIED :
-								   TALLY_ERRORS);
-		if (likely(ops[i].status == GNTST_okay))
+		/* A side that is no grant is DOMID_SELF: the same two sides, the same owner. */
+		if (likely(ops[i].status == GNTST_okay && ops[i].source.domid == from &&
+			   ops[i].dest.domid == to)) {
+			in_a_row++;
 			continue;
+		}
+		gntdev_tally_many(&tally, domid, TALLY_COPIED, in_a_row);
+		in_a_row = 0;
+		from = ops[i].source.domid;
+		to = ops[i].dest.domid;
+		grant = copy_grant(&ops[i]);
+		domid = grant->domid;
+		if (ops[i].status == GNTST_okay) {
+			in_a_row++;
+			continue;
+		}
 		failed++;
-		trace_gntdev_error(GNTDEV_COPY, grant->domid, grant->u.ref,
+		gntdev_tally(&tally, domid, TALLY_ERRORS);
+		trace_gntdev_error(GNTDEV_COPY, domid, grant->u.ref,
 				   INVALID_GRANT_HANDLE, ops[i].status, 0);
 	}
-	gntdev_tally_end(&tally);
+	gntdev_tally_many(&tally, domid, TALLY_COPIED, in_a_row);
+	/* What is done for no file is a probe: nobody's. */
+	if (file)
+		gntdev_tally_end(&tally);
 	trace_gntdev_copy(n, failed);
 	gntdev_count(TOTAL_COPIED, n - failed);
 	if (unlikely(failed))

@@ -244,7 +244,8 @@ static void grants_free(struct gntdev_map *map)
 static void map_free(struct gntdev_map *map)
 {
 	gntdev_unlist_map(map);
-	xa_destroy(&map->waits);
+	if (!xa_empty(&map->waits))
+		xa_destroy(&map->waits);
 	if (map->ack)
 		eventfd_ctx_put(map->ack);
 	free_pages_of(map);

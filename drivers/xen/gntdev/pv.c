@@ -90,8 +90,10 @@ struct pv_run {
 		void *mem;
 	} ops;
 	void *allocated;
-	/* removal alone */
+	/* removal alone; @domid: of the first grant that @ops are about, @mixed: not of all */
 	bool hold;
+	bool mixed;
+	domid_t domid;
 	unsigned int cleared;
 	/* installation alone */
 	unsigned long seq;
@@ -297,10 +299,10 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 {
 	struct gnttab_unmap_grant_ref *ops = run->ops.unmap;
 	struct gntdev_file *file = run->user->map->file;
-	struct gntdev_tally_run tally = { .file = file };
-	bool traced = trace_gntdev_unmap_enabled();
+	struct gntdev_tally_run tally = { .file = file, .domid = run->domid };
+	bool each = run->mixed || trace_gntdev_unmap_enabled();
+	unsigned int i, in_a_row = n;
 	struct gntdev_grant *grant;
-	unsigned int i;
 
 	run->cleared += n;
 	gntdev_hv_unmap_retried(file, ops, NULL, n);
@@ -308,15 +310,17 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 	smp_store_release(&run->user->ptes, run->user->ptes - n);
 	atomic_long_sub(n, &gntdev_stats.user_ptes);
 	for (i = 0; i < n; i++) {
+		if (likely(ops[i].status == GNTST_okay && !each))
+			continue;
 		grant = grant_of(run, ops[i].host_addr, base);
 		gntdev_tally_unmap(&tally, grant->domid, ops[i].status);
-		if (likely(ops[i].status == GNTST_okay && !traced))
-			continue;
+		in_a_row--;
 		trace_gntdev_unmap(GNTDEV_UNMAP_USER, grant->domid, grant->ref,
 				   ops[i].handle, ops[i].status);
 		if (ops[i].status != GNTST_okay)
 			gntdev_map_leaked(run->user->map, grant, true, &ops[i]);
 	}
+	gntdev_tally_many(&tally, run->domid, TALLY_UNMAPPED, in_a_row);
 	gntdev_tally_end(&tally);
 }
 
@@ -338,8 +342,13 @@ static void remove_ptes(struct pv_run *run, u64 base)
 			gnttab_set_unmap_op(&run->ops.unmap[n],
 					    base + i * sizeof(pte_t),
 					    USER_PTE_FLAGS, grant->uhandle);
-			n++;
 			grant->uhandle = INVALID_GRANT_HANDLE;
+			if (!n) {
+				run->domid = grant->domid;
+				run->mixed = false;
+			}
+			run->mixed |= grant->domid != run->domid;
+			n++;
 		}
 		if (n == run->size || (n && i == run->count - 1)) {
 			remove_ops(run, n, base);
