@@ -2,9 +2,15 @@
 /*
  * /dev/xen/gntdev: the file, its offset space and its ioctls.
  *
- * A map lives at an offset of the file, given out by MAP_GRANT_REF: the lowest gap
- * of the maple tree that is large enough, so that the first map of a file lies at
- * offset 0, as the ABI promises. Offsets are 64 bits wide.
+ * A map lives at an offset of the file, given out by MAP_GRANT_REF. The first map of a file
+ * lies at offset 0, as the ABI promises, and so does the next one after all have gone. Offsets
+ * are 64 bits wide, but small, for programs whose off_t is not.
+ *
+ * They are ranges of a maple tree. In a tree of thousands, finding a gap, filling it and making
+ * it again takes several walks and moves entries about. So what is given back last stays in the
+ * tree, as XA_ZERO_ENTRY, which mtree_load() and mt_for_each() do not show, for the next map of
+ * that size: then either is one walk and one store. Such a store needs no memory, either, so
+ * nothing can keep a map in the tree that is to leave it.
  *
  * A map is in the tree only when all of its grants are mapped, as far as MAP_GRANT_REF
  * does that. Taking it out of the tree does not end it: VMAs and busy pages keep it (map.c).
@@ -60,6 +66,53 @@ struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
 	return map;
 }
 
+/* Put @map at offsets that are kept, if they fit: the lowest ones, to keep them small. */
+static bool offsets_reuse(struct gntdev_file *file, struct gntdev_map *map)
+{
+	MA_STATE(mas, &file->maps, 0, 0);
+	struct gntdev_offsets *spare, *found = NULL;
+
+	lockdep_assert_held(&file->lock);
+	for (spare = file->spare; spare < file->spare + file->nr_spare; spare++) {
+		if (spare->count == map->count &&
+		    (!found || spare->index < found->index))
+			found = spare;
+	}
+	if (!found)
+		return false;
+
+	map->index = found->index;
+	mas_set_range(&mas, map->index, map->index + map->count - 1);
+	mas_lock(&mas);
+	mas_store(&mas, map);
+	mas_unlock(&mas);
+	*found = file->spare[--file->nr_spare];
+	return true;
+}
+
+/* The map that @mas is at has left: keep its offsets, or forget about all when it was the last. */
+static void offsets_give_back(struct gntdev_file *file, struct ma_state *mas)
+{
+	const struct gntdev_offsets offsets = {
+		.index = mas->index,
+		.count = mas->last - mas->index + 1,
+	};
+
+	lockdep_assert_held(&file->lock);
+	if (!file->nr_maps) {
+		__mt_destroy(&file->maps);
+		file->nr_spare = 0;
+		return;
+	}
+
+	mas_store(mas, XA_ZERO_ENTRY);
+	if (file->nr_spare < GNTDEV_SPARE)
+		file->spare[file->nr_spare++] = offsets;
+	else
+		/* If there is no memory for that, nobody will get these offsets. */
+		mas_erase(mas);
+}
+
 /**
  * gntdev_file_add() - Give a map its place in the file
  * @file: open file
@@ -69,15 +122,15 @@ struct gntdev_map *gntdev_find_map(struct gntdev_file *file, pgoff_t index,
  */
 int gntdev_file_add(struct gntdev_file *file, struct gntdev_map *map)
 {
-	unsigned long index;
-	int err;
+	int err = 0;
 
 	mutex_lock(&file->lock);
-	err = mtree_alloc_range(&file->maps, &index, map, map->count, 0,
-				GNTDEV_MAX_INDEX, GFP_KERNEL_ACCOUNT);
+	if (!offsets_reuse(file, map))
+		err = mtree_alloc_range(&file->maps, &map->index, map, map->count,
+					0, GNTDEV_MAX_INDEX, GFP_KERNEL_ACCOUNT);
 	if (!err) {
 		gntdev_map_get(map);
-		map->index = index;
+		file->nr_maps++;
 		gntdev_list_map(file, map);
 	}
 	mutex_unlock(&file->lock);
@@ -97,15 +150,21 @@ int gntdev_file_add(struct gntdev_file *file, struct gntdev_map *map)
 int gntdev_file_remove(struct gntdev_file *file, pgoff_t index,
 		       unsigned int count, const struct gntdev_map *only)
 {
+	MA_STATE(mas, &file->maps, index, index);
 	struct gntdev_map *map;
 
 	mutex_lock(&file->lock);
-	map = mtree_load(&file->maps, index);
-	if (map && (map->index != index || (count && map->count != count) ||
-		    (only && map != only)))
+	mas_lock(&mas);
+	map = mas_walk(&mas);
+	if (xa_is_zero(map) ||
+	    (map && (map->index != index || (count && map->count != count) ||
+		     (only && map != only))))
 		map = NULL;
-	if (map)
-		mtree_erase(&file->maps, index);
+	if (map) {
+		file->nr_maps--;
+		offsets_give_back(file, &mas);
+	}
+	mas_unlock(&mas);
 	mutex_unlock(&file->lock);
 
 	if (!map)

@@ -258,21 +258,39 @@ struct gntdev_tallies {
 };
 
 /**
- * struct gntdev_tally_run - operations that have not been added yet
+ * struct gntdev_tally_run - operations in a row that have not been added yet
  * @file: that they were done for, or NULL
  * @domid: that all of them are about
- * @n: how many of each sort
+ * @what: what all of them are
+ * @n: how many
  */
 struct gntdev_tally_run {
 	struct gntdev_file *file;
 	domid_t domid;
-	unsigned int n[GNTDEV_NR_TALLIES];
+	enum gntdev_tally what;
+	unsigned int n;
 };
 
 /**
+ * struct gntdev_offsets - a run of file offsets, in pages
+ * @index: the first one
+ * @count: how many
+ */
+struct gntdev_offsets {
+	pgoff_t index;
+	unsigned int count;
+};
+
+/* Runs of offsets that a file keeps for its next maps, see file.c */
+#define GNTDEV_SPARE 32U
+
+/**
  * struct gntdev_file - one open file
- * @lock: protects @maps, @all_maps and @closed
+ * @lock: protects @maps, @nr_maps, @nr_spare, @spare, @all_maps and @closed
  * @maps: gntdev_map by file offset in pages
+ * @nr_maps: how many there are in @maps
+ * @nr_spare: how many runs there are in @spare
+ * @spare: offsets that no map has, and that are taken in @maps all the same
  * @users: the descriptor, until it is closed, and every map made for this file
  * @all_maps: maps made in this file, also those no longer in @maps
  * @in_files: in the list of all files (list.c)
@@ -287,6 +305,9 @@ struct gntdev_tally_run {
 struct gntdev_file {
 	struct mutex lock; /* maps */
 	struct maple_tree maps;
+	unsigned int nr_maps;
+	unsigned int nr_spare;
+	struct gntdev_offsets spare[GNTDEV_SPARE];
 	refcount_t users;
 	struct list_head all_maps;
 	struct list_head in_files;
@@ -554,11 +575,12 @@ void gntdev_tally_init(struct dentry *dir);
 static inline void gntdev_tally_many(struct gntdev_tally_run *run, domid_t domid,
 				     enum gntdev_tally what, unsigned int n)
 {
-	if (unlikely(domid != run->domid)) {
+	if (unlikely(domid != run->domid || what != run->what)) {
 		gntdev_tally_end(run);
 		run->domid = domid;
+		run->what = what;
 	}
-	run->n[what] += n;
+	run->n += n;
 }
 
 static inline void gntdev_tally(struct gntdev_tally_run *run, domid_t domid,

@@ -208,45 +208,51 @@ static void hypercall_failed(struct gntdev_file *file, enum gntdev_op what,
 			     domid_t domid, grant_ref_t ref,
 			     grant_handle_t handle, int err)
 {
-	struct gntdev_tally_run tally = { .file = file, .domid = domid };
+	struct gntdev_tally_run tally = { .file = file };
 
 	gntdev_count(TOTAL_ERRORS, 1);
 	/* A copy for no file is a probe: nobody's. */
-	if (file || what != GNTDEV_COPY)
+	if (file || what != GNTDEV_COPY) {
 		gntdev_tally(&tally, domid, TALLY_ERRORS);
-	gntdev_tally_end(&tally);
+		gntdev_tally_end(&tally);
+	}
 	trace_gntdev_error(what, domid, ref, handle, UNTOUCHED, err);
+}
+
+/* How many, from the first on, are done and of one domain */
+static unsigned int maps_in_a_row(const struct gnttab_map_grant_ref *ops,
+				  unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (ops[i].status != GNTST_okay || ops[i].dom != ops[0].dom)
+			break;
+	}
+	return i;
 }
 
 /* Count and trace what has become of a map hypercall. */
 static void maps_done(struct gntdev_file *file, enum gntdev_op what,
 		      const struct gnttab_map_grant_ref *ops, unsigned int n)
 {
-	struct gntdev_tally_run tally = { .file = file, .domid = ops[0].dom };
-	bool traced = trace_gntdev_map_enabled() || trace_gntdev_error_enabled();
-	unsigned int i, failed = 0, in_a_row = 0;
-	domid_t domid = tally.domid;
+	struct gntdev_tally_run tally = { .file = file };
+	unsigned int i, row, failed = 0;
 
-	for (i = 0; i < n; i++) {
-		if (likely(ops[i].status == GNTST_okay && ops[i].dom == domid &&
-			   !traced)) {
-			in_a_row++;
-			continue;
-		}
-		gntdev_tally_many(&tally, domid, TALLY_MAPPED, in_a_row);
-		in_a_row = 0;
-		domid = ops[i].dom;
+	for (i = 0; trace_gntdev_map_enabled() && i < n; i++)
 		trace_gntdev_map(what, &ops[i]);
-		if (ops[i].status == GNTST_okay) {
-			in_a_row++;
+	for (i = 0; i < n; i += row) {
+		row = maps_in_a_row(&ops[i], n - i);
+		if (likely(row)) {
+			gntdev_tally_many(&tally, ops[i].dom, TALLY_MAPPED, row);
 			continue;
 		}
+		row = 1;
 		failed++;
-		gntdev_tally(&tally, domid, TALLY_ERRORS);
-		trace_gntdev_error(what, domid, ops[i].ref, INVALID_GRANT_HANDLE,
-				   ops[i].status, 0);
+		gntdev_tally(&tally, ops[i].dom, TALLY_ERRORS);
+		trace_gntdev_error(what, ops[i].dom, ops[i].ref,
+				   INVALID_GRANT_HANDLE, ops[i].status, 0);
 	}
-	gntdev_tally_many(&tally, domid, TALLY_MAPPED, in_a_row);
 	gntdev_tally_end(&tally);
 	gntdev_count(what == GNTDEV_MAP_USER ? TOTAL_MAPPED_USER :
 					       TOTAL_MAPPED_KERNEL,
@@ -419,38 +425,44 @@ static const struct gnttab_copy_ptr *copy_grant(const struct gnttab_copy *op)
 	return op->flags & GNTCOPY_source_gref ? &op->source : &op->dest;
 }
 
+/*
+ * How many, from the first on, are done and of one domain. A side that is no grant is
+ * DOMID_SELF: so the same two sides are the same owner.
+ */
+static unsigned int copies_in_a_row(const struct gnttab_copy *ops,
+				    unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (ops[i].status != GNTST_okay ||
+		    ops[i].source.domid != ops[0].source.domid ||
+		    ops[i].dest.domid != ops[0].dest.domid)
+			break;
+	}
+	return i;
+}
+
 static void copies_done(struct gntdev_file *file, const struct gnttab_copy *ops,
 			unsigned int n)
 {
-	domid_t domid = copy_grant(&ops[0])->domid;
-	struct gntdev_tally_run tally = { .file = file, .domid = domid };
-	domid_t from = ops[0].source.domid, to = ops[0].dest.domid;
+	struct gntdev_tally_run tally = { .file = file };
 	const struct gnttab_copy_ptr *grant;
-	unsigned int i, failed = 0, in_a_row = 0;
+	unsigned int i, row, failed = 0;
 
-	for (i = 0; i < n; i++) {
-		/* A side that is no grant is DOMID_SELF: the same two sides, the same owner. */
-		if (likely(ops[i].status == GNTST_okay && ops[i].source.domid == from &&
-			   ops[i].dest.domid == to)) {
-			in_a_row++;
-			continue;
-		}
-		gntdev_tally_many(&tally, domid, TALLY_COPIED, in_a_row);
-		in_a_row = 0;
-		from = ops[i].source.domid;
-		to = ops[i].dest.domid;
+	for (i = 0; i < n; i += row) {
+		row = copies_in_a_row(&ops[i], n - i);
 		grant = copy_grant(&ops[i]);
-		domid = grant->domid;
-		if (ops[i].status == GNTST_okay) {
-			in_a_row++;
+		if (likely(row)) {
+			gntdev_tally_many(&tally, grant->domid, TALLY_COPIED, row);
 			continue;
 		}
+		row = 1;
 		failed++;
-		gntdev_tally(&tally, domid, TALLY_ERRORS);
-		trace_gntdev_error(GNTDEV_COPY, domid, grant->u.ref,
+		gntdev_tally(&tally, grant->domid, TALLY_ERRORS);
+		trace_gntdev_error(GNTDEV_COPY, grant->domid, grant->u.ref,
 				   INVALID_GRANT_HANDLE, ops[i].status, 0);
 	}
-	gntdev_tally_many(&tally, domid, TALLY_COPIED, in_a_row);
 	/* What is done for no file is a probe: nobody's. */
 	if (file)
 		gntdev_tally_end(&tally);

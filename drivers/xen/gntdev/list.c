@@ -7,11 +7,10 @@
  *   deferred  a line for each map with busy pages: that which has waited longest, and what
  *             the kernel knows of who holds it
  *
- * A map is shown as long as it
- * exists, which may be longer than it can be reached through its file: an mmapped one after
- * UNMAP_GRANT_REF ("removed"), and one with a busy page when the file has been closed, or its
- * process has died ("closed"; an mmapped map keeps its file open). So the object that stands
- * for the file lives until the last of its maps has gone.
+ * A map is shown as long as it exists, which may be longer than it can be reached through its
+ * file: an mmapped one after UNMAP_GRANT_REF ("removed"), and one with a busy page when the
+ * file has been closed, or its process has died ("closed"; an mmapped map keeps its file
+ * open). So the object that stands for the file lives until the last of its maps has gone.
  *
  * Locks: files_lock protects the list of files and is outside of gntdev_file.lock, which
  * protects a file's list of maps. Nothing that maps or unmaps takes files_lock.

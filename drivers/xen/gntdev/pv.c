@@ -299,7 +299,7 @@ static void remove_ops(struct pv_run *run, unsigned int n, u64 base)
 {
 	struct gnttab_unmap_grant_ref *ops = run->ops.unmap;
 	struct gntdev_file *file = run->user->map->file;
-	struct gntdev_tally_run tally = { .file = file, .domid = run->domid };
+	struct gntdev_tally_run tally = { .file = file };
 	bool each = run->mixed || trace_gntdev_unmap_enabled();
 	unsigned int i, in_a_row = n;
 	struct gntdev_grant *grant;

@@ -5,8 +5,8 @@
  *
  * stats.c counts for the machine. Here the same operations are counted twice more, where
  * they belong: in the file, and in a table of domains, debugfs/xen/gntdev/domains. A loop over
- * the operations of a hypercall collects them in a gntdev_tally_run, so that what is added to
- * is shared memory once for a hypercall, not once for a grant.
+ * the operations of a hypercall collects those that are alike in a gntdev_tally_run, so that
+ * shared memory is written once for a hypercall, not once for a grant.
  *
  * The table
  * =========
@@ -103,23 +103,20 @@ static struct domain_tally *domain_enter(domid_t domid)
  */
 void gntdev_tally_end(struct gntdev_tally_run *run)
 {
-	struct domain_tally *domain = domain_find(run->domid);
-	unsigned int i;
+	struct domain_tally *domain;
 
-	if (!domain && (run->n[TALLY_MAPPED] || run->n[TALLY_UNMAPPED] ||
-			run->n[TALLY_COPIED]))
+	if (!run->n)
+		return;
+	if (run->file)
+		atomic_long_add(run->n, &run->file->tallies.n[run->what]);
+	domain = domain_find(run->domid);
+	if (!domain && run->what != TALLY_ERRORS)
 		domain = domain_enter(run->domid);
-	for (i = 0; i < GNTDEV_NR_TALLIES; i++) {
-		if (!run->n[i])
-			continue;
-		if (run->file)
-			atomic_long_add(run->n[i], &run->file->tallies.n[i]);
-		if (domain)
-			atomic_long_add(run->n[i], &domain->tallies.n[i]);
-		run->n[i] = 0;
-	}
-	if (domain)
+	if (domain) {
+		atomic_long_add(run->n, &domain->tallies.n[run->what]);
 		WRITE_ONCE(domain->used, jiffies);
+	}
+	run->n = 0;
 }
 
 /**

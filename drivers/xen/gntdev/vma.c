@@ -406,7 +406,7 @@ static bool all_writable(struct gntdev_map *map, unsigned int first,
 	unsigned int i;
 
 	spin_lock(&map->user_lock);
-	for (i = first; i < first + count && all; i++) {
+	for (i = first; map->live && i < first + count && all; i++) {
 		all = !gntdev_kernel_mapped(&map->grants[i]) ||
 		      !(map->grants[i].flags & GRANT_READONLY);
 		gntdev_relax(map, i);

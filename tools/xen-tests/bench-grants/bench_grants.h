@@ -25,6 +25,7 @@ struct bench_grants {
 	struct bench bench;
 	int gntdev;
 	int gntalloc;
+	int memfd;	/* of the test that has one */
 	char *pages;	/* what is granted */
 	uint32_t refs[REFS];
 };

@@ -3,8 +3,11 @@
  * What mapping grants costs: one page among others that stay mapped, and a whole page
  * table's worth, step by step, beside what the hypercalls alone cost.
  *
- * A cycle is MAP_GRANT_REF, mmap, munmap, UNMAP_GRANT_REF. Nobody touches the pages.
+ * A cycle is MAP_GRANT_REF, mmap, munmap, UNMAP_GRANT_REF. Nobody touches the pages. What the
+ * kernel takes for four such system calls on any file is measured with a memfd.
  */
+#include <sys/mman.h>
+
 #include "bench_grants.h"
 
 #define SAMPLES		21
@@ -42,6 +45,9 @@ FIXTURE_TEARDOWN(map)
 }
 
 /* One cycle of @count pages; ticks of each step, less what measuring takes. */
+typedef void (*cycle_fn)(META, struct bench_grants *b, unsigned int count,
+			 uint64_t step[STEPS]);
+
 static void cycle(META, struct bench_grants *b, unsigned int count, uint64_t step[STEPS])
 {
 	struct ioctl_gntdev_map_grant_ref *op;
@@ -77,9 +83,35 @@ static void cycle(META, struct bench_grants *b, unsigned int count, uint64_t ste
 		step[i] = t[i + 1] - t[i] - b->bench.overhead;
 }
 
+/* The same system calls on a memfd, whose pages are there: the ioctls do nothing. */
+static void cycle_file(META, struct bench_grants *b, unsigned int count, uint64_t step[STEPS])
+{
+	uint64_t t[STEPS + 1];
+	void *addr;
+	int ret[STEPS];
+
+	t[0] = ticks();
+	ret[IOCTL] = ioctl(b->memfd, IOCTL_GNTDEV_MAP_GRANT_REF, NULL);
+	t[1] = ticks();
+	addr = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+		    b->memfd, 0);
+	t[2] = ticks();
+	ret[MUNMAP] = munmap(addr, count * PAGE);
+	t[3] = ticks();
+	ret[UNMAP] = ioctl(b->memfd, IOCTL_GNTDEV_UNMAP_GRANT_REF, NULL);
+	t[4] = ticks();
+	ASSERT_EQ(-1, ret[IOCTL]);
+	ASSERT_NE(MAP_FAILED, addr);
+	ASSERT_EQ(0, ret[MUNMAP]);
+	ASSERT_EQ(-1, ret[UNMAP]);
+	ASSERT_EQ(ENOTTY, errno);
+	for (int i = 0; i < STEPS; i++)
+		step[i] = t[i + 1] - t[i] - b->bench.overhead;
+}
+
 /* Cycles of @count pages; prints NAME and, if @steps, NAME.STEP. */
-static void measure(META, struct bench_grants *b, const char *name, unsigned int count,
-		    unsigned int n, bool steps)
+static void measure(META, struct bench_grants *b, cycle_fn cycle_once, const char *name,
+		    unsigned int count, unsigned int n, bool steps)
 {
 	const char *unit = count > 1 ? "ticks/kpage" : "ticks";
 	unsigned int scale = count > 1 ? count : 1000;
@@ -88,9 +120,9 @@ static void measure(META, struct bench_grants *b, const char *name, unsigned int
 
 	/* The first ones make what stays: page tables, the pool of pages, QEMU's code. */
 	for (int i = 0; i < 3; i++)
-		cycle(_metadata, b, count, step);
+		cycle_once(_metadata, b, count, step);
 	for (unsigned int i = 0; i < n; i++) {
-		cycle(_metadata, b, count, step);
+		cycle_once(_metadata, b, count, step);
 		samples[STEPS][i] = 0;
 		for (int s = 0; s < STEPS; s++) {
 			samples[s][i] = per_kpage(step[s], scale);
@@ -110,10 +142,10 @@ static void measure(META, struct bench_grants *b, const char *name, unsigned int
 enum others {
 	MAPPED,		/* maps of the same file, each with its mapping */
 	UNMAPPED,	/* maps alone */
-	ANONYMOUS,	/* no maps, but as many VMAs: what the mm itself takes */
+	OF_FILE,	/* no maps at all: a cycle of the memfd among mappings of it */
 };
 
-static const char *const others_names[] = { "cycle", "cycle_unmapped", "cycle_anonymous" };
+static const char *const others_names[] = { "cycle", "cycle_unmapped", "cycle_file" };
 
 /* One more that stays. */
 static int add_live(struct bench_grants *b, unsigned int n, enum others others)
@@ -121,10 +153,9 @@ static int add_live(struct bench_grants *b, unsigned int n, enum others others)
 	int64_t index;
 	void *addr;
 
-	if (others == ANONYMOUS) {
-		/* Neighbours that differ are not merged. */
-		addr = mmap(NULL, PAGE, n % 2 ? PROT_READ : PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (others == OF_FILE) {
+		/* Neighbours that have the same page are not merged. */
+		addr = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, b->memfd, 0);
 		return addr == MAP_FAILED ? -errno : 0;
 	}
 	index = gm_gntdev_map_ref(b->gntdev, gm_self_domid(), &b->refs[n % REFS], 1);
@@ -155,7 +186,8 @@ static void cycles(META, struct bench_grants *b, unsigned int samples, enum othe
 			ASSERT_EQ(0, err) TH_LOG("live map %u: %s", live, strerror(-err));
 		}
 		snprintf(row, sizeof(row), "grants.%s.%u", others_names[others], live);
-		measure(_metadata, b, row, 1, samples, !live);
+		measure(_metadata, b, others == OF_FILE ? cycle_file : cycle, row, 1, samples,
+			!live);
 	}
 }
 
@@ -187,16 +219,20 @@ TEST_F_TIMEOUT(map, cycle_unmapped, GM_LONG_TEST_S)
 	cycles_with(_metadata, self, UNMAPPED);
 }
 
-TEST_F_TIMEOUT(map, cycle_anonymous, GM_LONG_TEST_S)
+TEST_F_TIMEOUT(map, cycle_file, GM_LONG_TEST_S)
 {
-	cycles_with(_metadata, self, ANONYMOUS);
+	self->b.memfd = memfd_create("bench", MFD_CLOEXEC);
+	ASSERT_LE(0, self->b.memfd);
+	ASSERT_EQ(PAGE, pwrite(self->b.memfd, self->b.pages, PAGE, 0));
+	cycles_with(_metadata, self, OF_FILE);
+	close(self->b.memfd);
 }
 
 /* -- a page table's worth ------------------------------------------------------------ */
 
 TEST_F_TIMEOUT(map, map512, GM_LONG_TEST_S)
 {
-	measure(_metadata, &self->b, "grants.map512", TABLE, self->samples, true);
+	measure(_metadata, &self->b, cycle, "grants.map512", TABLE, self->samples, true);
 }
 
 TEST_F_TIMEOUT(map, mmap_lock512, GM_LONG_TEST_S)
