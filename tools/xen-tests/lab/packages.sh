@@ -99,6 +99,7 @@ grub-pc-bin        | /usr/lib/grub/i386-pc/multiboot2.mod    | ... from a BIOS
 grub-efi-amd64-bin | /usr/lib/grub/x86_64-efi/multiboot2.mod | ... from EFI
 xorriso            | /usr/bin/xorriso                        | writes the image
 mtools             | /usr/bin/mformat                        | ... and the part that EFI reads
+ovmf               | /usr/share/ovmf/OVMF.fd                 | firmware for test-root-try EFI=1
 '
 
 # Only a lab with an arm64 processor needs these.
