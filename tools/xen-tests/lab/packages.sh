@@ -69,6 +69,7 @@ zstd               | /usr/bin/zstd                           | unpacks the kerne
 # Only `make deb` and `make deb-test` need these.
 GM_DEB_PACKAGES='
 dpkg-dev           | /usr/bin/dpkg-buildpackage              | builds packages
+build-essential    | /usr/share/build-essential/list         | ... which insists on it
 debhelper          | /usr/bin/dh                             | ... by debian/rules
 dh-dkms            | /usr/bin/dh_dkms                        | ... for DKMS
 lintian            | /usr/bin/lintian                        | checker for packages
