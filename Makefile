@@ -35,7 +35,7 @@ ROUNDS ?= 3
 KNOWN  ?=
 # report: 1, to measure again what has been measured
 FRESH  ?=
-export KERNEL LAB SUITE TEST ICOUNT ROUNDS KNOWN FRESH TIME SEED DEB_CONFIG
+export KERNEL LAB SUITE TEST ICOUNT ROUNDS KNOWN FRESH TIME SEED DEB_CONFIG EFI
 
 # The processor of the lab's machine: x86, or what the lab's file says. What is made for
 # another one than x86 has a name of its own in build/.
@@ -66,7 +66,7 @@ run_lab := $(or $(LAB),$(if $(of_debian),pv,gpu-dom0))
 run: machine $(call gpu_of,$(run_lab)) ## the main job: a guest's memory granted, mapped in dom0, mirrored by a GPU, revoked  [LAB= KERNEL=debian: at once, no kernel build, no GPU]
 	@$(lab)/boot.sh run $(run_lab)
 
-test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch)$(of_debian),,selftests) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL= FLAVOR=]
+test: machine $(call gpu_of,$(or $(LAB),*)) $(if $(of_arch)$(of_debian),,selftests) $(if $(filter bpftrace,$(SUITE)),bpftrace) ## all tests, on every lab but arm64  [SUITE= TEST= LAB= KERNEL= FLAVOR=]
 	@$(lab)/test.sh
 
 test-all: machine gpu-device selftests ## also the long ones, and arm64; hours; goes on where it was interrupted
@@ -177,7 +177,7 @@ test-root: machine selftests ## an image of a lab's machine for a real computer,
 	@$(lab)/setup.sh test-root
 	@$(lab)/test-root.sh make $(or $(LAB),pv)
 
-test-root-try: test-root ## ... and boot it in QEMU, from GRUB on  [LAB= SUITE= TEST=]
+test-root-try: test-root ## ... and boot it in QEMU, from GRUB on  [LAB= SUITE= TEST= EFI=1]
 	@$(lab)/test-root.sh try $(or $(LAB),pv)
 
 ##@ Packages
@@ -193,7 +193,7 @@ deb-test: ## install, use and remove them in a Debian 12 of their own (chroot)  
 	@packaging/deb-test.sh
 
 ##@ Steps of the set-up (done by the above when needed)
-.PHONY: setup source root testmodules selftests machine gpu-device
+.PHONY: setup source root testmodules selftests bpftrace machine gpu-device
 setup: ## install the Debian packages that this machine lacks
 	@$(lab)/setup.sh
 
@@ -208,6 +208,9 @@ testmodules: kernel ## build the modules of tools/xen-tests/modules
 
 selftests: source ## build the kernel's own selftests
 	@$(lab)/selftests.sh
+
+bpftrace: setup ## cut bpftrace for suite bpftrace from Debian packages
+	@$(lab)/bpftrace.sh
 
 machine: root testmodules programs build/host/labrun ## everything that boots
 	@$(lab)/initrd.sh
@@ -239,7 +242,7 @@ help: ## this list
 		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
 		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): a kernel that checks itself, or counts (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, xgpu-device, grants, tools, fuzz, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long; module (KERNEL=debian): one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, tools, fuzz, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long, bpftrace (FLAVOR=bpf); module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		KNOWN 'bench: ok, not to fail for a target whose miss is known and explained in Documentation/bench.md' \
@@ -248,5 +251,5 @@ help: ## this list
 		GM_SCALE 'factor on every time-out, for a slow or busy machine' \
 		GM_LONG '1: test programs that have a longer run in them take it (test-all does)' \
 		DEB "deb: what to build: modules (DKMS and tools, half a minute), kernel (hours)" \
-		DEB_CONFIG "deb: the kernel's configuration: debian (Debian's and ours), lab (no drivers of hardware)" \
+		DEB_CONFIG "deb: the kernel's configuration: debian (Debian's and ours), cloud (that of Debian's cloud image and ours), lab (no drivers of hardware)" \
 		KSRC "overlay: a Linux 6.12 tree of your own"

@@ -61,7 +61,10 @@ GNTDEV_MM_EVENTS
 #define EM(name, text)		{ name, text },
 #define EMe(name, text)		{ name, text }
 
-/* One operation of a hypercall; what: which side. Of a failed one handle means nothing. */
+/*
+ * One operation of a hypercall; what: which side. Of a failed one handle means nothing. Fields
+ * are of types that a program of BPF knows without BTF, which bool is not.
+ */
 TRACE_EVENT(gntdev_map,
 
 	TP_PROTO(enum gntdev_op what, const struct gnttab_map_grant_ref *op),
@@ -73,7 +76,7 @@ TRACE_EVENT(gntdev_map,
 		__field(unsigned int, domid)
 		__field(unsigned int, ref)
 		__field(unsigned int, handle)
-		__field(bool, readonly)
+		__field(unsigned int, readonly)
 		__field(int, status)
 	),
 
@@ -82,11 +85,11 @@ TRACE_EVENT(gntdev_map,
 		__entry->domid = op->dom;
 		__entry->ref = op->ref;
 		__entry->handle = op->handle;
-		__entry->readonly = op->flags & GNTMAP_readonly;
+		__entry->readonly = !!(op->flags & GNTMAP_readonly);
 		__entry->status = op->status;
 	),
 
-	TP_printk("%s domid=%u ref=%u handle=%u readonly=%d status=%d",
+	TP_printk("%s domid=%u ref=%u handle=%u readonly=%u status=%d",
 		  __print_symbolic(__entry->what, GNTDEV_OPS), __entry->domid,
 		  __entry->ref, __entry->handle, __entry->readonly, __entry->status)
 );

@@ -69,6 +69,7 @@ zstd               | /usr/bin/zstd                           | unpacks the kerne
 # Only `make deb` and `make deb-test` need these.
 GM_DEB_PACKAGES='
 dpkg-dev           | /usr/bin/dpkg-buildpackage              | builds packages
+build-essential    | /usr/share/build-essential/list         | ... which insists on it
 debhelper          | /usr/bin/dh                             | ... by debian/rules
 dh-dkms            | /usr/bin/dh_dkms                        | ... for DKMS
 lintian            | /usr/bin/lintian                        | checker for packages
@@ -99,6 +100,7 @@ grub-pc-bin        | /usr/lib/grub/i386-pc/multiboot2.mod    | ... from a BIOS
 grub-efi-amd64-bin | /usr/lib/grub/x86_64-efi/multiboot2.mod | ... from EFI
 xorriso            | /usr/bin/xorriso                        | writes the image
 mtools             | /usr/bin/mformat                        | ... and the part that EFI reads
+ovmf               | /usr/share/ovmf/OVMF.fd                 | firmware for test-root-try EFI=1
 '
 
 # Only a lab with an arm64 processor needs these.

@@ -37,9 +37,20 @@ make_ramdisk()
 		[ -z "${GM_FUZZ_INPUT:-}" ] || cp "$GM_FUZZ_INPUT" "$dir/gm/fuzz/input"
 		;;
 	esac
+	# Each one-liner of the page, with the comment above it, is a file; on kernels that can run it.
+	case " $suites :$GM_KERNEL" in
+	*" bpftrace "*:bpf | *" bpftrace "*:debian)
+		mkdir -p "$dir/gm/bpftrace"
+		awk -v dir="$dir/gm/bpftrace" '/^## / { on = $2 == "bpftrace" }
+			!on || !/^    / { next }
+			/^    # / { file = dir "/" ++n }
+			{ print substr($0, 5) >file }' "$GM_TOP/Documentation/observing.md"
+		more+=("$GM_BUILD/initrd/bpftrace.cpio")
+		;;
+	esac
 	(cd "$dir" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$1/job.cpio"
 	case " $suites" in
-	*selftests*) more=("$GM_BUILD/initrd/selftests.cpio") ;;
+	*selftests*) more+=("$GM_BUILD/initrd/selftests.cpio") ;;
 	esac
 	cat "$GM_BUILD/root$GM_OF_ARCH/root.cpio" "$GM_BUILD/initrd/$GM_KERNEL$GM_OF_ARCH.cpio" \
 		${more[@]+"${more[@]}"} "$1/job.cpio" >"$1/initrd"

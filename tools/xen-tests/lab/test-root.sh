@@ -6,13 +6,14 @@
 #   make  build/test-root/LAB/: boot/ (Xen, the kernel, the initial ram disk, GRUB's menu) for a
 #         boot server or an installed GRUB, and grantmirror.iso with all of it, for a USB stick,
 #         a CD or a remote console's virtual drive; BIOS and EFI
-#   try   boot that image in QEMU, from GRUB on, with one serial port, and count the results
+#   try   boot that image in QEMU, from GRUB on, with one serial port, and count the results;
+#         EFI=1: from EFI's firmware on (OVMF) and not from a BIOS
 #
 # The results come over the console, Xen's: the first serial port at 115200 and the screen. They
 # are the same KTAP as in the lab, framed by lines that begin with "@@" (report.c). The machine
 # writes to no disk, and powers off at the end.
 #
-# Environment: SUITE, TEST, KERNEL, GM_LONG as for `make test`.
+# Environment: EFI, and SUITE, TEST, KERNEL, GM_LONG as for `make test`.
 
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/ramdisk.sh"
@@ -93,21 +94,28 @@ make_image()
 
 try_image()
 {
-	local log=$out/console.log
+	local log=$out/console.log firmware=()
 
 	[ -e "$iso" ] || die "there is no $iso: make test-root LAB=$lab"
 	lock lab "$GM_BUILD"
 	say "test root: from GRUB on, in QEMU (console: $log)"
 	fresh_dir "$out/results"
 	: >"$log"
+	if [ -n "${EFI:-}" ]; then
+		# One file, read only: what EFI stores is forgotten.
+		[ -e /usr/share/ovmf/OVMF.fd ] ||
+			die "no firmware for EFI=1: apt-get install ovmf"
+		firmware=(-bios /usr/share/ovmf/OVMF.fd)
+	fi
 	# QEMU splits its arguments at commas, which the path of the checkout may have.
 	cd "$out"
 	"$GM_BUILD/host/labrun" --mode test --name "$lab" --one-port --console console.log \
 		--log . --results results --benign "$GM_TOP/configs/lab/benign.txt" \
-		--silence "${LAB_SILENCE:-180}" --total "${LAB_TOTAL:-1800}" -- \
+		--silence "${LAB_SILENCE:-180}" --total "${LAB_TOTAL:-1800}" \
+		--nudge 5 -- \
 		qemu-system-x86_64 -accel tcg,thread=multi ${LAB_MACHINE:+-machine "$LAB_MACHINE"} \
 		-cpu "$LAB_CPU" -smp "$LAB_SMP" -m "$LAB_MEMORY" -display none -no-reboot \
-		-no-user-config -net none -monitor none -cdrom grantmirror.iso -boot d
+		-no-user-config -net none -monitor none ${firmware[@]+"${firmware[@]}"} -cdrom grantmirror.iso -boot d
 }
 
 case $what in

@@ -261,7 +261,7 @@ test)
 			continue
 		}
 		case $suite in
-		grants|tools) run_with_granter "$suite" '' ;;
+		grants|tools|bpftrace) run_with_granter "$suite" '' ;;
 		gpu)
 			case $GM_MAPPER in
 			none)	gm-suite "$suite" ;;
