@@ -2,9 +2,11 @@
 /*
  * Faults of contexts at the same time, without a GPU in the way (module mirror_bench): how many
  * are served a second, and how many of them find a lock taken. Each context is a process of
- * its own. The last rows are what one lock for all of them would look like.
+ * its own. The same with all of them on one processor is what more processors are compared
+ * with. The last rows are what one lock for all of them would look like.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <sys/wait.h>
 
 #include "../bench/bench.h"
@@ -68,8 +70,9 @@ static void faulter(struct shared *shared, unsigned int n, unsigned int flags)
 	_exit(0);
 }
 
-static void contexts(struct __test_metadata *_metadata, unsigned int nr, unsigned int flags,
-		     const char *name)
+/* Faults a second of @nr contexts; of a million, how many found a lock taken. */
+static uint64_t measure(struct __test_metadata *_metadata, unsigned int nr, unsigned int flags,
+			uint64_t *ppm)
 {
 	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -77,7 +80,6 @@ static void contexts(struct __test_metadata *_metadata, unsigned int nr, unsigne
 	pthread_barrierattr_t attr;
 	pid_t pid[MAX_CONTEXTS];
 	unsigned int i;
-	char row[64];
 	int status;
 
 	ASSERT_NE(MAP_FAILED, shared);
@@ -100,18 +102,33 @@ static void contexts(struct __test_metadata *_metadata, unsigned int nr, unsigne
 			longest = shared->of[i].ns;
 	}
 	ASSERT_LT(0, faults);
-	snprintf(row, sizeof(row), "mirror.%s.%u", name, nr);
-	bench_print_one(row, "ops/s", faults * 1000000000ULL / longest);
-	snprintf(row, sizeof(row), "mirror.%s.contended.%u", name, nr);
-	bench_print_one(row, "ppm", contended * 1000000 / faults);
-	gm_note("%u contexts: %lu faults, %lu found a lock taken", nr, faults, contended);
 	munmap(shared, sizeof(*shared));
+	gm_note("%u contexts: %lu faults, %lu found a lock taken", nr, faults, contended);
+	*ppm = contended * 1000000 / faults;
+	return faults * 1000000000ULL / longest;
+}
+
+static void contexts(struct __test_metadata *_metadata, unsigned int nr, unsigned int flags,
+		     const char *name)
+{
+	uint64_t ppm, rate = measure(_metadata, nr, flags, &ppm);
+	char row[64];
+
+	snprintf(row, sizeof(row), "mirror.%s.%u", name, nr);
+	bench_print_one(row, "ops/s", rate);
+	snprintf(row, sizeof(row), "mirror.%s.contended.%u", name, nr);
+	bench_print_one(row, "ppm", ppm);
+}
+
+static bool is_there(void)
+{
+	gm_run(NULL, 0, GM_TIMEOUT_MS, "modprobe mirror_bench");
+	return !access(MRB_DEVICE, F_OK);
 }
 
 TEST(mirror_faults)
 {
-	gm_run(NULL, 0, GM_TIMEOUT_MS, "modprobe mirror_bench");
-	if (access(MRB_DEVICE, F_OK))
+	if (!is_there())
 		SKIP(return, "no device mirrors in this kernel");
 	contexts(_metadata, 1, 0, "faults");
 	contexts(_metadata, 2, 0, "faults");
@@ -119,6 +136,47 @@ TEST(mirror_faults)
 	contexts(_metadata, 1, MRB_ONE_LOCK, "one_lock");
 	contexts(_metadata, 2, MRB_ONE_LOCK, "one_lock");
 	contexts(_metadata, 8, MRB_ONE_LOCK, "one_lock");
+}
+
+FIXTURE(mirror) {};
+
+FIXTURE_SETUP(mirror)
+{
+}
+
+FIXTURE_TEARDOWN(mirror)
+{
+}
+
+/*
+ * One context and eight, on one processor and on all, side by side: what the computer has to
+ * give changes from one second to the next, so each round has all four.
+ */
+TEST_F_TIMEOUT(mirror, scale, GM_TEST_S)
+{
+	static const char * const rows[] = {
+		"mirror.scale.one_cpu.1", "mirror.scale.one_cpu.8",
+		"mirror.scale.all_cpus.1", "mirror.scale.all_cpus.8",
+	};
+	unsigned int round, rounds = bench_is_full() ? 5 : 1, i;
+	uint64_t rate[4][5], ppm;
+	cpu_set_t all, one;
+
+	if (!is_there())
+		SKIP(return, "no device mirrors in this kernel");
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	for (round = 0; round < rounds; round++) {
+		for (i = 0; i < 4; i++) {
+			ASSERT_EQ(0, sched_setaffinity(0, sizeof(all), i < 2 ? &one : &all));
+			rate[i][round] = measure(_metadata, i % 2 ? 8 : 1, 0, &ppm);
+		}
+		gm_note("round %u: one processor %lu, %lu; all %lu, %lu faults a second", round,
+			rate[0][round], rate[1][round], rate[2][round], rate[3][round]);
+	}
+	for (i = 0; i < 4; i++)
+		bench_print(rows[i], "ops/s", rate[i], rounds, "");
 }
 
 TEST_HARNESS_MAIN

@@ -62,35 +62,50 @@ TEST_F(two, see_what_the_other_writes)
 
 /*
  * What is in the video memory of one, the other works on there: nothing moves, and it is one
- * entry of its table. Not in a PV domain, where it comes back first.
+ * entry of its table. Not in a PV domain, where it comes back first. Something else lies at the
+ * beginning of the video memory, so that the right place in it has to be found.
  */
 TEST_F(two, work_in_the_same_video_memory)
 {
-	uint64_t sum[2], runs;
+	char *first = self->mem + PMD_SIZE;
+	uint64_t sum[2], runs, before;
 
 	ASSERT_EQ(0, regs_param("peer", 1));
+	fill_words(first, PMD_SIZE, 5);
+	before = cpu_sum(first, PMD_SIZE);
+	EXPECT_EQ(0, gpu_range(self->fd[0], XGPU_IOCTL_PREFETCH, first, PMD_SIZE,
+			       XGPU_PREFETCH_VRAM, NULL));
+	EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
 	EXPECT_EQ(0, gpu_range(self->fd[0], XGPU_IOCTL_PREFETCH, self->mem, PMD_SIZE,
 			       XGPU_PREFETCH_VRAM, NULL));
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd[0], self->mem, PMD_SIZE, 3));
-	EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
+	EXPECT_EQ(2 * PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
 	runs = gpu_query(_metadata, self->fd[1]).mapped_runs;
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd[1], self->mem + MIB, MIB / 2, 7));
 	if (!gm_self_is_pv()) {
-		EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
+		EXPECT_EQ(2 * PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
 		EXPECT_EQ(runs + 1, gpu_query(_metadata, self->fd[1]).mapped_runs);
 	} else {
-		EXPECT_EQ(0, gpu_query(_metadata, self->fd[0]).vram_used);
+		EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
 	}
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd[0], self->mem, PMD_SIZE, &sum[0]));
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd[1], self->mem, PMD_SIZE, &sum[1]));
 	EXPECT_EQ(sum[0], sum[1]);
 
-	/* The CPU takes it from both. */
+	/* The CPU takes it from both, and finds what both have written. */
 	EXPECT_EQ(cpu_sum(self->mem, PMD_SIZE), sum[0]);
-	EXPECT_EQ(0, gpu_query(_metadata, self->fd[0]).vram_used);
+	EXPECT_EQ(3, *(uint64_t *)(self->mem + MIB - 8));
+	EXPECT_EQ(7, *(uint64_t *)(self->mem + MIB));
+	EXPECT_EQ(7, *(uint64_t *)(self->mem + MIB + MIB / 2 - 8));
+	EXPECT_EQ(3, *(uint64_t *)(self->mem + MIB + MIB / 2));
+	EXPECT_EQ(PMD_SIZE, gpu_query(_metadata, self->fd[0]).vram_used);
 	*(uint64_t *)self->mem = 11;
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_sum(self->fd[1], self->mem, 8, &sum[1]));
 	EXPECT_EQ(cpu_sum(self->mem, 8), sum[1]);
+
+	/* Nobody has written beside it. */
+	EXPECT_EQ(before, cpu_sum(first, PMD_SIZE));
+	EXPECT_EQ(0, gpu_query(_metadata, self->fd[0]).vram_used);
 }
 
 /* The shortest of some rounds: how long it takes to take memory from @nr of the GPUs. */

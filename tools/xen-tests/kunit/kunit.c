@@ -42,6 +42,7 @@ static const char * const expected[] = {
 	"mmu_notifier_refuse",
 	"mmu_notifier_trace",
 	"mmu_notifier_two_pass",
+	"xgpu_table",
 };
 
 struct result {
