@@ -275,6 +275,7 @@ static void run_goes_as_a_whole(struct kunit *test)
 	struct ht_ctx *ctx = device->ctx;
 	unsigned long i, table = 0, tlb = 0;
 
+	mt_needs_huge_pages(device);
 	ht_map(ctx, 0, HT_PMD_PAGES, HT_RW_PROT);
 	ht_madvise(ctx, 0, HT_PMD_PAGES, MADV_HUGEPAGE);
 	ht_fill(ctx, 0, HT_PMD_PAGES);

@@ -109,22 +109,29 @@ static void address_stays_over_the_next_fault(struct kunit *test)
 	hmm_dma_map_free(dma->dev, &dma->map);
 }
 
-static void ht_dma_map_thp(struct ht_ctx *ctx)
+/* A map whose first pages are a huge one; the test ends here in a kernel that has none. */
+static struct ht_dma *ht_dma_new_thp(struct kunit *test, unsigned int bits, size_t pages,
+				     size_t entry_size)
 {
+	struct ht_ctx *ctx = test->priv;
+	struct ht_dma *dma;
+
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		kunit_skip(test, "no huge pages");
+	dma = ht_dma_new(test, bits, pages, entry_size);
 	ht_map(ctx, 0, 2 * HT_PMD_PAGES, HT_RW_PROT);
 	ht_madvise(ctx, 0, HT_PMD_PAGES, MADV_HUGEPAGE);
+	ht_dma_fault(dma, pages);
+	return dma;
 }
 
 static void huge_page_is_one_mapping(struct kunit *test)
 {
-	struct ht_ctx *ctx = test->priv;
-	struct ht_dma *dma = ht_dma_new(test, 64, HT_DMA_PAGES, PAGE_SIZE);
+	struct ht_dma *dma = ht_dma_new_thp(test, 64, HT_DMA_PAGES, PAGE_SIZE);
 	unsigned int order = 77;
 	dma_addr_t addr;
 	size_t i;
 
-	ht_dma_map_thp(ctx);
-	ht_dma_fault(dma, HT_DMA_PAGES);
 	addr = hmm_dma_map_block(dma->dev, &dma->map, 0, NULL, &order);
 	KUNIT_EXPECT_EQ(test, addr, ht_phys(dma, 0));
 	KUNIT_EXPECT_EQ(test, order, PMD_SHIFT - PAGE_SHIFT);
@@ -150,13 +157,10 @@ static void huge_page_is_one_mapping(struct kunit *test)
 /* A block that begins in the middle of a huge page is as long as its alignment. */
 static void part_of_a_huge_page_is_a_smaller_block(struct kunit *test)
 {
-	struct ht_ctx *ctx = test->priv;
-	struct ht_dma *dma = ht_dma_new(test, 64, HT_PMD_PAGES, PAGE_SIZE);
+	struct ht_dma *dma = ht_dma_new_thp(test, 64, HT_PMD_PAGES, PAGE_SIZE);
 	unsigned int order = 77;
 	dma_addr_t addr;
 
-	ht_dma_map_thp(ctx);
-	ht_dma_fault(dma, HT_PMD_PAGES);
 	addr = hmm_dma_map_block(dma->dev, &dma->map, 16, NULL, &order);
 	KUNIT_EXPECT_EQ(test, addr, ht_phys(dma, 16));
 	KUNIT_EXPECT_EQ(test, order, 4);
@@ -172,12 +176,9 @@ static void part_of_a_huge_page_is_a_smaller_block(struct kunit *test)
 
 static void large_entries_are_mapped_at_once(struct kunit *test)
 {
-	struct ht_ctx *ctx = test->priv;
-	struct ht_dma *dma = ht_dma_new(test, 64, HT_PMD_PAGES, SZ_64K);
+	struct ht_dma *dma = ht_dma_new_thp(test, 64, HT_PMD_PAGES, SZ_64K);
 	dma_addr_t addr;
 
-	ht_dma_map_thp(ctx);
-	ht_dma_fault(dma, HT_PMD_PAGES);
 	addr = hmm_dma_map_pfn(dma->dev, &dma->map, 16, NULL);
 	KUNIT_EXPECT_EQ(test, addr, ht_phys(dma, 16));
 	/* Over the end of the map */
@@ -194,12 +195,9 @@ static void large_entries_are_mapped_at_once(struct kunit *test)
 /* What is mapped is unmapped; nothing but a debugging kernel could tell. */
 static void free_unmaps_what_is_left(struct kunit *test)
 {
-	struct ht_ctx *ctx = test->priv;
-	struct ht_dma *dma = ht_dma_new(test, 64, HT_DMA_PAGES, PAGE_SIZE);
+	struct ht_dma *dma = ht_dma_new_thp(test, 64, HT_DMA_PAGES, PAGE_SIZE);
 	unsigned int order;
 
-	ht_dma_map_thp(ctx);
-	ht_dma_fault(dma, HT_DMA_PAGES);
 	hmm_dma_map_block(dma->dev, &dma->map, 0, NULL, &order);
 	hmm_dma_map_pfn(dma->dev, &dma->map, HT_DMA_PAGES - 1, NULL);
 	hmm_dma_map_free(dma->dev, &dma->map);
@@ -219,13 +217,10 @@ static unsigned long ht_swiotlb_used(struct device *dev)
 /* No bounce buffer: the device would not see what the CPU writes later. */
 static void page_out_of_reach_is_refused(struct kunit *test)
 {
-	struct ht_ctx *ctx = test->priv;
-	struct ht_dma *dma = ht_dma_new(test, 24, HT_DMA_PAGES, PAGE_SIZE);
+	struct ht_dma *dma = ht_dma_new_thp(test, 24, HT_DMA_PAGES, PAGE_SIZE);
 	unsigned long used = ht_swiotlb_used(dma->dev);
 	unsigned int order;
 
-	ht_dma_map_thp(ctx);
-	ht_dma_fault(dma, HT_DMA_PAGES);
 	KUNIT_ASSERT_GT(test, ht_phys(dma, 0), DMA_BIT_MASK(24));
 	KUNIT_EXPECT_EQ(test, hmm_dma_map_pfn(dma->dev, &dma->map, 0, NULL), DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, hmm_dma_map_block(dma->dev, &dma->map, 0, NULL, &order),

@@ -9,6 +9,8 @@
  *
  * In a PV domain, without huge pages, the same with single ones.
  */
+#include <sys/utsname.h>
+
 #include "hmm.h"
 #include "test_hmm_uapi.h"
 
@@ -31,8 +33,18 @@ static char *reserve(int prot)
 	return addr == MAP_FAILED ? NULL : (char *)aligned;
 }
 
+/* There is test_hmm only where there could be huge pages, and PREEMPT_RT rules these out. */
+static bool is_realtime(void)
+{
+	struct utsname name;
+
+	return !uname(&name) && strstr(name.version, "PREEMPT_RT");
+}
+
 FIXTURE_SETUP(migrate)
 {
+	if (is_realtime())
+		SKIP(return, "a kernel with PREEMPT_RT has no test_hmm");
 	if (access(DEVICE, F_OK))
 		ASSERT_EQ(0, gm_run(NULL, 0, GM_TIMEOUT_MS, "modprobe test_hmm"));
 	self->fd = open(DEVICE, O_RDWR | O_CLOEXEC);
