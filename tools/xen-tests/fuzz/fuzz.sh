@@ -13,6 +13,7 @@
 #   console     what the machine said
 #   coverage    functions, and how many blocks of each were reached
 #   kept/       programs that are worth keeping: for tools/xen-tests/fuzz/corpus/TARGET
+#   order       their names, what adds the most first, each with the edges reached so far
 #   finding     programs that show what was found, in the end the smallest
 
 . "$(dirname "$0")/../lab/common.sh"
@@ -63,20 +64,23 @@ last_programs()
 
 keep()
 {
-	local text='' name
+	local text='' name edges=''
 
 	mkdir -p "$out/kept"
+	: >"$out/order"
 	while IFS= read -r line; do
-		if [ "$line" != program ]; then
+		if [ "${line%% *}" != program ]; then
 			text+=$line$'\n'
 			continue
 		fi
 		[ -z "$text" ] || {
 			name=$(printf '%s' "$text" | sha256sum | cut -c1-12)
 			printf '%s' "$text" >"$out/kept/$name.prog"
+			echo "$name $edges" >>"$out/order"
 		}
 		text=''
-	done < <(awk '/^#   program / { on = $3 == "kept"; if (on) print "program" }
+		edges=${line#program }
+	done < <(awk '/^#   program / { on = $3 == "kept"; if (on) print "program", $4 }
 		/^#   [0-9] / { if (on) print substr($0, 5) }
 		END { print "program" }' "$out/log")
 }

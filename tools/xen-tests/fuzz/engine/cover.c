@@ -162,6 +162,50 @@ bool cover_same(void)
 	return same;
 }
 
+struct cover_set {
+	unsigned int nr;
+	uint32_t edges[];
+};
+
+static struct cover_set *gathered;
+
+static bool gather(uint32_t edge, uint64_t pc)
+{
+	(void)pc;
+	if (!hit[edge])
+		gathered->edges[gathered->nr++] = edge;
+	hit[edge] = true;
+	return true;
+}
+
+/* The edges of the last run, each once; NULL: no memory. */
+struct cover_set *cover_set(void)
+{
+	struct cover_set *small;
+
+	gathered = malloc(sizeof(*gathered) + FZ_THREADS * AREA_WORDS * sizeof(uint32_t));
+	if (!gathered)
+		return NULL;
+	gathered->nr = 0;
+	for_each_edge(gather);
+	for (unsigned int i = 0; i < gathered->nr; i++)
+		hit[gathered->edges[i]] = false;
+	small = realloc(gathered, sizeof(*gathered) + gathered->nr * sizeof(uint32_t));
+	return small ?: gathered;
+}
+
+/* As cover_new(), of the run that @set is of */
+unsigned int cover_set_new(const struct cover_set *set, bool keep)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; set && i < set->nr; i++) {
+		n += !seen[set->edges[i]];
+		seen[set->edges[i]] |= keep;
+	}
+	return n;
+}
+
 void cover_forget(void)
 {
 	memset(seen, 0, sizeof(seen));

@@ -127,6 +127,9 @@ unsigned int cover_new(bool keep);
 /* Does this run reach all edges that were new at the last cover_new(true)? */
 bool cover_same(void);
 unsigned int cover_blocks(void);
+/* The edges of the last run, to be freed; and how many of such are new, as cover_new() */
+struct cover_set *cover_set(void);
+unsigned int cover_set_new(const struct cover_set *set, bool keep);
 /* Edges that have been reached are new again. */
 void cover_forget(void);
 void cover_report(FILE *f);

@@ -120,29 +120,42 @@ static const char *shrink(struct fz_prog *p)
 	return wrong;
 }
 
-/* What of the corpus is needed to reach what all of it reaches: short ones first */
-static int by_length(const void *a, const void *b)
-{
-	const struct fz_prog *x = a, *y = b;
-
-	return (int)x->nr - (int)y->nr;
-}
-
+/*
+ * What of the corpus is needed to reach what all of it reaches, and in which order: each is the
+ * one that adds the most to those before it, so the first few are a small corpus for the tree.
+ */
 static const char *distill(struct fz_list *corpus)
 {
-	struct fz_list kept = { };
+	struct cover_set **sets = calloc(corpus->nr, sizeof(*sets));
+	unsigned int sum = 0, added, best = 0, most;
 	const char *wrong = NULL;
+	char what[32];
 
-	qsort(corpus->prog, corpus->nr, sizeof(corpus->prog[0]), by_length);
-	cover_forget();
-	for (unsigned int i = 0; i < corpus->nr && !wrong; i++) {
+	for (unsigned int i = 0; sets && i < corpus->nr && !wrong; i++) {
 		wrong = run_once(&corpus->prog[i], false);
-		if (cover_new(true))
-			fz_add(&kept, &corpus->prog[i]);
+		sets[i] = cover_set();
 	}
-	for (unsigned int i = 0; i < kept.nr; i++)
-		print_prog("kept", &kept.prog[i]);
-	free(kept.prog);
+	cover_forget();
+	while (sets && !wrong) {
+		most = 0;
+		for (unsigned int i = 0; i < corpus->nr; i++) {
+			added = cover_set_new(sets[i], false);
+			/* Of two that add as much, the shorter one */
+			if (added > most || (added && added == most &&
+					     corpus->prog[i].nr < corpus->prog[best].nr)) {
+				most = added;
+				best = i;
+			}
+		}
+		if (!most)
+			break;
+		sum += cover_set_new(sets[best], true);
+		snprintf(what, sizeof(what), "kept %u edges", sum);
+		print_prog(what, &corpus->prog[best]);
+	}
+	for (unsigned int i = 0; sets && i < corpus->nr; i++)
+		free(sets[i]);
+	free(sets);
 	return wrong;
 }
 
