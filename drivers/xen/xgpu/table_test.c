@@ -155,4 +155,5 @@ static struct kunit_suite xt_suite = {
 	.init = xt_init,
 	.test_cases = xt_test_cases,
 };
+
 kunit_test_suite(xt_suite);

@@ -17,18 +17,25 @@ FIXTURE(offsets) {
 	struct granter gr;
 	struct gm_grant *grant;
 	int fd;
+	int fail;	/* of the test that asks for failures */
 };
 
 FIXTURE_SETUP(offsets)
 {
 	granter_setup(_metadata, &self->gr);
 	self->grant = granter_grant(_metadata, &self->gr, REFS, true, SEED);
+	self->fail = -1;
 	self->fd = gm_gntdev_open();
 	ASSERT_LE(0, self->fd);
 }
 
 FIXTURE_TEARDOWN(offsets)
 {
+	if (self->fail >= 0) {
+		gm_fail_slab(false);
+		gm_fail_allocations(false);
+		close(self->fail);
+	}
 	close(self->fd);
 	granter_teardown(_metadata, &self->gr);
 }
@@ -139,41 +146,40 @@ TEST_F_TIMEOUT(offsets, gone_map_is_gone, GM_TEST_S)
 }
 
 /*
- * UNMAP_GRANT_REF while the next allocation fails, of each of many maps: all of them leave. (If
- * one stayed in the file's tree though it has ended, closing the file would end it again.)
+ * UNMAP_GRANT_REF of each of many maps while there is no memory: all of them leave. (If one
+ * stayed in the file's tree though it has ended, closing the file would end it again.)
  */
 TEST_F_TIMEOUT(offsets, g14_removal_needs_no_memory, GM_TEST_S)
 {
 	struct gntdev_query query = { .size = sizeof(query) };
-	int kmsg = gm_kmsg_open(), nth = gm_fail_open();
 	bool extended = !ioctl(self->fd, IOCTL_GNTDEV_QUERY, &query);
-	unsigned int failures = 0;
+	int kmsg = gm_kmsg_open();
 
 	ASSERT_LE(0, kmsg);
-	if (nth < 0)
+	self->fail = gm_fail_slab_open();
+	if (self->fail < 0)
 		SKIP(return, "this kernel has no fault injection");
 	debugfs_mount();
 	ASSERT_EQ(0, gm_fail_allocations(true));
+	ASSERT_EQ(0, gm_fail_slab(true));
 	for (unsigned int i = 0; i < MAPS; i++)
 		ASSERT_EQ(i, map(self, i % REFS, 1));
 	for (unsigned int i = 0; i < MAPS; i++) {
 		/* From all over the tree: each of its nodes becomes too small. */
 		unsigned int page = i * STRIDE % MAPS;
+		int err;
 
-		gm_fail_arm(nth, 1);
-		EXPECT_EQ(0, unmap(self, page, 1)) TH_LOG("%u", page);
-		failures += !gm_fail_left(nth);
-		gm_fail_arm(nth, 0);
+		ASSERT_EQ(1, pwrite(self->fail, "1", 1, 0));
+		err = unmap(self, page, 1);
+		ASSERT_EQ(1, pwrite(self->fail, "0", 1, 0));
+		EXPECT_EQ(0, err) TH_LOG("%u: %s", page, strerror(-err));
 		if (extended) {
 			ASSERT_EQ(0, ioctl(self->fd, IOCTL_GNTDEV_QUERY, &query));
 			ASSERT_EQ(MAPS - 1 - i, query.maps) TH_LOG("after %u", page);
 		}
 	}
-	gm_fail_allocations(false);
-	gm_note("%u allocations have failed", failures);
 	EXPECT_EQ(0, map(self, 0, 1));
 	EXPECT_NO_COMPLAINT(kmsg);
-	close(nth);
 	close(kmsg);
 }
 

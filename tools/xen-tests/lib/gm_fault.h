@@ -74,6 +74,30 @@ static inline int gm_fail_allocations(bool on)
 	return 0;
 }
 
+/* Each allocation from the slab fails, of a task that asks for that. 0, or -errno. */
+static inline int gm_fail_slab(bool on)
+{
+	static const char *const files[][3] = {
+		{ GM_FAULTS "/failslab/task-filter", "Y", "N" },
+		{ GM_FAULTS "/failslab/times", "-1", "1" },
+		{ GM_FAULTS "/failslab/probability", "100", "0" },
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int ret = gm_write_file(files[i][0], files[i][on ? 1 : 2]);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Where the calling thread asks for it, by "1" or "0", or -1: there is no fault injection. */
+static inline int gm_fail_slab_open(void)
+{
+	return open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
+}
+
 #define EXPECT_NO_COMPLAINT(kmsg) \
 	do { \
 		char __line[2048]; \
