@@ -83,8 +83,12 @@ static inline int gm_fail_slab(bool on)
 		{ GM_FAULTS "/failslab/probability", "100", "0" },
 	};
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		int ret = gm_write_file(files[i][0], files[i][on ? 1 : 2]);
+	const size_t n = sizeof(files) / sizeof(files[0]);
+
+	/* Back in reverse order: at no time do those of all tasks fail. */
+	for (size_t i = 0; i < n; i++) {
+		const char *const *file = files[on ? i : n - 1 - i];
+		int ret = gm_write_file(file[0], file[on ? 1 : 2]);
 
 		if (ret)
 			return ret;
