@@ -181,7 +181,8 @@ static bool longest_wait(struct gntdev_map *map, unsigned int *grant, long *age_
 
 /*
  * Nothing in the kernel says who has a reference on a page. But of what kind it is can be told:
- * by a page table, by a pin, or else.
+ * by a page table, by a pin, or else. All is read without the map's locks, so a page that is
+ * given back just now may be named, and no longer be counted.
  */
 static void show_deferred(struct seq_file *m, struct gntdev_map *map)
 {
