@@ -72,6 +72,16 @@ static int xt_init(struct kunit *test)
 	return 0;
 }
 
+static struct device_mirror_run xt_run(const struct xt_case *want, bool write)
+{
+	return (struct device_mirror_run){
+		.addr = XT_VA + want->page * PAGE_SIZE,
+		.address = want->address,
+		.order = want->order,
+		.write = write,
+	};
+}
+
 static u64 xt_entry(const struct xt *xt, int level, unsigned long addr)
 {
 	return le64_to_cpu(xt->tables[level].entries[XGPU_PT_INDEX(addr, level)]);
@@ -95,12 +105,7 @@ static void entries_are_as_large_as_memory_lies(struct kunit *test)
 {
 	const struct xt_case *want = test->param_value;
 	struct xt *xt = test->priv;
-	struct device_mirror_run run = {
-		.addr = XT_VA + want->page * PAGE_SIZE,
-		.address = want->address,
-		.order = want->order,
-		.write = true,
-	};
+	struct device_mirror_run run = xt_run(want, true);
 	unsigned long at, size = PAGE_SIZE << want->order;
 
 	xgpu_table_map(&xt->ctx, &run);
@@ -127,11 +132,7 @@ static void clear_leaves_nothing(struct kunit *test)
 {
 	const struct xt_case *want = test->param_value;
 	struct xt *xt = test->priv;
-	struct device_mirror_run run = {
-		.addr = XT_VA + want->page * PAGE_SIZE,
-		.address = want->address,
-		.order = want->order,
-	};
+	struct device_mirror_run run = xt_run(want, false);
 	unsigned long size = PAGE_SIZE << want->order, at;
 
 	xgpu_table_map(&xt->ctx, &run);

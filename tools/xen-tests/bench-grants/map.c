@@ -44,14 +44,17 @@ FIXTURE_TEARDOWN(map)
 	bench_grants_teardown(&self->b);
 }
 
-/* One cycle of @count pages; ticks of each step, less what measuring takes. */
-typedef void (*cycle_fn)(META, struct bench_grants *b, unsigned int count,
-			 uint64_t step[STEPS]);
-
-static void cycle(META, struct bench_grants *b, unsigned int count, uint64_t step[STEPS])
+/*
+ * One cycle of @count pages; ticks of each step, less what measuring takes. Or the same system
+ * calls on the memfd, whose pages are there, and which knows neither ioctl.
+ */
+static void cycle(META, struct bench_grants *b, bool of_file, unsigned int count,
+		  uint64_t step[STEPS])
 {
 	struct ioctl_gntdev_map_grant_ref *op;
 	struct ioctl_gntdev_unmap_grant_ref un = { .count = count };
+	int flags = MAP_SHARED | (of_file ? MAP_POPULATE : 0);
+	int fd = of_file ? b->memfd : b->gntdev;
 	uint64_t t[STEPS + 1];
 	void *addr;
 	int ret[STEPS];
@@ -64,53 +67,28 @@ static void cycle(META, struct bench_grants *b, unsigned int count, uint64_t ste
 		op->refs[i].ref = b->refs[i];
 	}
 	t[0] = ticks();
-	ret[IOCTL] = ioctl(b->gntdev, IOCTL_GNTDEV_MAP_GRANT_REF, op);
+	ret[IOCTL] = ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, op);
 	t[1] = ticks();
-	addr = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, b->gntdev,
-		    op->index);
+	addr = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, flags, fd, op->index);
 	t[2] = ticks();
 	ret[MUNMAP] = munmap(addr, count * PAGE);
 	t[3] = ticks();
 	un.index = op->index;
-	ret[UNMAP] = ioctl(b->gntdev, IOCTL_GNTDEV_UNMAP_GRANT_REF, &un);
+	ret[UNMAP] = ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &un);
 	t[4] = ticks();
+	if (of_file)
+		ASSERT_EQ(ENOTTY, errno);
 	free(op);
-	ASSERT_EQ(0, ret[IOCTL]);
+	ASSERT_EQ(of_file ? -1 : 0, ret[IOCTL]);
 	ASSERT_NE(MAP_FAILED, addr);
 	ASSERT_EQ(0, ret[MUNMAP]);
-	ASSERT_EQ(0, ret[UNMAP]);
-	for (int i = 0; i < STEPS; i++)
-		step[i] = t[i + 1] - t[i] - b->bench.overhead;
-}
-
-/* The same system calls on a memfd, whose pages are there: the ioctls do nothing. */
-static void cycle_file(META, struct bench_grants *b, unsigned int count, uint64_t step[STEPS])
-{
-	uint64_t t[STEPS + 1];
-	void *addr;
-	int ret[STEPS];
-
-	t[0] = ticks();
-	ret[IOCTL] = ioctl(b->memfd, IOCTL_GNTDEV_MAP_GRANT_REF, NULL);
-	t[1] = ticks();
-	addr = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-		    b->memfd, 0);
-	t[2] = ticks();
-	ret[MUNMAP] = munmap(addr, count * PAGE);
-	t[3] = ticks();
-	ret[UNMAP] = ioctl(b->memfd, IOCTL_GNTDEV_UNMAP_GRANT_REF, NULL);
-	t[4] = ticks();
-	ASSERT_EQ(-1, ret[IOCTL]);
-	ASSERT_NE(MAP_FAILED, addr);
-	ASSERT_EQ(0, ret[MUNMAP]);
-	ASSERT_EQ(-1, ret[UNMAP]);
-	ASSERT_EQ(ENOTTY, errno);
+	ASSERT_EQ(of_file ? -1 : 0, ret[UNMAP]);
 	for (int i = 0; i < STEPS; i++)
 		step[i] = t[i + 1] - t[i] - b->bench.overhead;
 }
 
 /* Cycles of @count pages; prints NAME and, if @steps, NAME.STEP. */
-static void measure(META, struct bench_grants *b, cycle_fn cycle_once, const char *name,
+static void measure(META, struct bench_grants *b, bool of_file, const char *name,
 		    unsigned int count, unsigned int n, bool steps)
 {
 	const char *unit = count > 1 ? "ticks/kpage" : "ticks";
@@ -120,9 +98,9 @@ static void measure(META, struct bench_grants *b, cycle_fn cycle_once, const cha
 
 	/* The first ones make what stays: page tables, the pool of pages, QEMU's code. */
 	for (int i = 0; i < 3; i++)
-		cycle_once(_metadata, b, count, step);
+		cycle(_metadata, b, of_file, count, step);
 	for (unsigned int i = 0; i < n; i++) {
-		cycle_once(_metadata, b, count, step);
+		cycle(_metadata, b, of_file, count, step);
 		samples[STEPS][i] = 0;
 		for (int s = 0; s < STEPS; s++) {
 			samples[s][i] = per_kpage(step[s], scale);
@@ -186,8 +164,7 @@ static void cycles(META, struct bench_grants *b, unsigned int samples, enum othe
 			ASSERT_EQ(0, err) TH_LOG("live map %u: %s", live, strerror(-err));
 		}
 		snprintf(row, sizeof(row), "grants.%s.%u", others_names[others], live);
-		measure(_metadata, b, others == OF_FILE ? cycle_file : cycle, row, 1, samples,
-			!live);
+		measure(_metadata, b, others == OF_FILE, row, 1, samples, !live);
 	}
 }
 
@@ -232,7 +209,7 @@ TEST_F_TIMEOUT(map, cycle_file, GM_LONG_TEST_S)
 
 TEST_F_TIMEOUT(map, map512, GM_LONG_TEST_S)
 {
-	measure(_metadata, &self->b, cycle, "grants.map512", TABLE, self->samples, true);
+	measure(_metadata, &self->b, false, "grants.map512", TABLE, self->samples, true);
 }
 
 TEST_F_TIMEOUT(map, mmap_lock512, GM_LONG_TEST_S)

@@ -52,6 +52,22 @@ static inline int gm_fail_left(int fd)
 }
 
 /*
+ * Each of @n files gets its second word, or, in reverse order, its third. 0, or -errno. (In
+ * reverse: what limits the failures is on as long as there are any.)
+ */
+static inline int gm_fail_knobs(const char *const files[][3], size_t n, bool on)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *const *file = files[on ? i : n - 1 - i];
+		int ret = gm_write_file(file[0], file[on ? 1 : 2]);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/*
  * Allocations that may sleep are the ones that are meant; each failure would print a stack,
  * which on a slow console is most of the time. 0, or -errno.
  */
@@ -65,13 +81,7 @@ static inline int gm_fail_allocations(bool on)
 		{ GM_FAULTS "/fail_page_alloc/verbose", "0", "2" },
 	};
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		int ret = gm_write_file(files[i][0], files[i][on ? 1 : 2]);
-
-		if (ret)
-			return ret;
-	}
-	return 0;
+	return gm_fail_knobs(files, sizeof(files) / sizeof(files[0]), on);
 }
 
 /* Each allocation from the slab fails, of a task that asks for that. 0, or -errno. */
@@ -83,17 +93,7 @@ static inline int gm_fail_slab(bool on)
 		{ GM_FAULTS "/failslab/probability", "100", "0" },
 	};
 
-	const size_t n = sizeof(files) / sizeof(files[0]);
-
-	/* Back in reverse order: at no time do those of all tasks fail. */
-	for (size_t i = 0; i < n; i++) {
-		const char *const *file = files[on ? i : n - 1 - i];
-		int ret = gm_write_file(file[0], file[on ? 1 : 2]);
-
-		if (ret)
-			return ret;
-	}
-	return 0;
+	return gm_fail_knobs(files, sizeof(files) / sizeof(files[0]), on);
 }
 
 /* Where the calling thread asks for it, by "1" or "0", or -1: there is no fault injection. */
