@@ -90,9 +90,13 @@ struct pv_run {
 		void *mem;
 	} ops;
 	void *allocated;
-	/* removal alone; @domid: of the first grant that @ops are about, @mixed: not of all */
+	/*
+	 * removal alone; @domid: of the first grant that @ops are about, @mixed: not of all;
+	 * @met: the page table had a PTE at @addr, so that those from there on were looked at
+	 */
 	bool hold;
 	bool mixed;
+	bool met;
 	domid_t domid;
 	unsigned int cleared;
 	/* installation alone */
@@ -359,11 +363,13 @@ static void remove_ptes(struct pv_run *run, u64 base)
 
 static int remove_table(pte_t *pte, unsigned long addr, void *data)
 {
-	spinlock_t *user_lock = &((struct pv_run *)data)->user->map->user_lock;
+	struct pv_run *run = data;
+	spinlock_t *user_lock = &run->user->map->user_lock;
 
 	spin_lock(user_lock);
-	remove_ptes(data, arbitrary_virt_to_machine(pte).maddr);
+	remove_ptes(run, arbitrary_virt_to_machine(pte).maddr);
 	spin_unlock(user_lock);
+	run->met = true;
 	return 0;
 }
 
@@ -439,7 +445,7 @@ unsigned int gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
 {
 	struct gnttab_unmap_grant_ref few[GNTDEV_FEW] __uninitialized;
 	struct pv_run run = { .user = user, .hold = hold };
-	unsigned long next;
+	unsigned long next, missed = 0;
 
 	start = max(start, user->start);
 	end = min(end, gntdev_user_end(user));
@@ -458,9 +464,20 @@ unsigned int gntdev_pv_remove(struct gntdev_user *user, unsigned long start,
 		next = min(end, pmd_addr_end(start, end));
 		run.addr = start;
 		run.count = (next - start) >> PAGE_SHIFT;
+		run.met = false;
 		apply_to_existing_page_range(user->notifier.mm, start, PAGE_SIZE,
 					     remove_table, &run);
-		start = next;
+		if (run.met) {
+			start = next;
+			continue;
+		}
+		/*
+		 * A PTE that is none is not looked at, nor are those after it. Somebody else has
+		 * cleared it since next_pte(), and with it its handle: so the next one is another.
+		 */
+		if (WARN_ON_ONCE(start == missed))
+			start += PAGE_SIZE;
+		missed = start;
 	}
 	run_exit(&run);
 	return run.cleared;

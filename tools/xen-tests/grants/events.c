@@ -2,10 +2,13 @@
 /*
  * What other parts of the kernel do to a mapping that process.c has not: scans of the
  * page map, other processes' eyes and hands (process_vm_readv, ptrace), core dumps,
- * userfaultfd, and the advice and locks that process.c has not.
+ * userfaultfd, and the advice and locks that process.c has not; and two of it at once.
  */
 #include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -410,6 +413,70 @@ TEST_F_TIMEOUT(events, g04_mlockall_leaves_it_alone, GM_TEST_S)
 	EXPECT_EQ(1, locked(stack));
 	EXPECT_EQ(0, munlockall());
 	EXPECT_EQ(0, locked(stack));
+	EXPECT_ALIVE();
+}
+
+/* ---- two at once ---- */
+
+#define DONTNEED_S	8.0
+
+struct both {
+	void *first;		/* page that one of them takes away; the other takes all */
+	atomic_uint round;	/* that has begun; 0: none */
+	atomic_uint done;
+	atomic_bool stop;
+	int err;
+};
+
+static void *dontneed_first(void *arg)
+{
+	struct both *b = arg;
+
+	while (!b->stop) {
+		if (b->done == b->round) {
+			sched_yield();
+			continue;
+		}
+		if (madvise(b->first, GM_PAGE_SIZE, MADV_DONTNEED))
+			b->err = errno;
+		b->done++;
+	}
+	return NULL;
+}
+
+/*
+ * Both hold the mmap lock for reading. Each of them looks for the first PTE, and then one of them
+ * may find it cleared: the others are still its own to clear. Best on two processors (LAB=pv-smp).
+ */
+TEST_F_TIMEOUT(events, g04_two_take_the_same_page_away, GM_LONG_TEST_S)
+{
+	struct both b = { .first = self->addr };
+	volatile uint64_t *word = self->addr;
+	double end = gm_now() + DONTNEED_S;
+	unsigned int n = 0;
+	pthread_t thread;
+	uint64_t was[PAGES];
+
+	for (unsigned int i = 0; i < PAGES; i++)
+		was[i] = word[i * GM_PAGE_SIZE / sizeof(*word)];
+	ASSERT_EQ(0, pthread_create(&thread, NULL, dontneed_first, &b));
+	while (!b.err && gm_now() < end) {
+		b.round = ++n;
+		/* Now sooner, now later than the other */
+		for (volatile unsigned int wait = n % 256; wait; wait--)
+			;
+		ASSERT_EQ(0, madvise(self->addr, SIZE, MADV_DONTNEED));
+		while (b.done != n)
+			sched_yield();
+		for (unsigned int i = 0; i < PAGES; i++)
+			if (word[i * GM_PAGE_SIZE / sizeof(*word)] != was[i])
+				b.err = EIO;
+	}
+	b.stop = true;
+	EXPECT_EQ(0, pthread_join(thread, NULL));
+	gm_note("%u rounds", n);
+	EXPECT_EQ(0, b.err) TH_LOG("%s", strerror(b.err));
+	EXPECT_EQ((int)PAGES, present(self->addr));
 	EXPECT_ALIVE();
 }
 
