@@ -70,7 +70,7 @@ int cmd_grant(int argc, char **argv)
 	refs = calloc(count, sizeof(*refs));
 	xgs = xengntshr_open(NULL, 0);
 	if (!refs || !xgs) {
-		ret = gntctl_fail("/dev/xen/gntalloc", errno);
+		ret = gntctl_fail_open("/dev/xen/gntalloc", errno);
 		goto out;
 	}
 	addr = xengntshr_share_pages(xgs, domid, count, refs, !o.readonly);
@@ -176,7 +176,7 @@ int cmd_map(int argc, char **argv)
 	}
 	fd = open("/dev/xen/gntdev", O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
-		ret = gntctl_fail("/dev/xen/gntdev", errno);
+		ret = gntctl_fail_open("/dev/xen/gntdev", errno);
 		goto out;
 	}
 	ret = map_and_hold(fd, &map, &o);
@@ -223,7 +223,7 @@ int cmd_copy(int argc, char **argv)
 	(o.write ? &seg.dest : &seg.source)->foreign.offset = offset;
 	xgt = xengnttab_open(NULL, 0);
 	if (!xgt)
-		return gntctl_fail("/dev/xen/gntdev", errno);
+		return gntctl_fail_open("/dev/xen/gntdev", errno);
 	if (xengnttab_grant_copy(xgt, 1, &seg)) {
 		ret = gntctl_fail("copy", errno);
 	} else if (seg.status != GNTST_okay) {

@@ -68,23 +68,43 @@ unsigned long gntctl_number(const char *text, unsigned long max, const char *wha
 	return value;
 }
 
-/* Says what failed, and what to do about it where that is known; the exit code. */
-int gntctl_fail(const char *what, int err)
+static int fail(const char *what, int err, const char *hint)
+{
+	fprintf(stderr, "gntctl: %s: %s%s\n", what, strerror(err), hint);
+	return 1;
+}
+
+/* Says that @device cannot be opened, and what to do about it; the exit code. */
+int gntctl_fail_open(const char *device, int err)
 {
 	const char *hint = "";
 
 	if (err == EACCES || err == EPERM)
 		hint = ": only root may: try sudo";
-	else if (err == ENOSPC)
-		hint = ": Xen has no more handles, see its option gnttab_max_maptrack_frames";
-	else if (err == EDQUOT)
-		hint = ": see the module parameter limit_user of xen-gntdev";
 	else if (err == ENOENT || err == ENODEV || err == ENXIO)
 		hint = ": modprobe xen-gntdev (grant: xen-gntalloc)? does this run on Xen?";
 	else if (err == ENOTTY)
 		hint = ": the grant device is the stock driver, which has no such call";
-	fprintf(stderr, "gntctl: %s: %s%s\n", what, strerror(err), hint);
-	return 1;
+	return fail(device, err, hint);
+}
+
+/*
+ * Says what failed of an open device, and what to do about it where that is known; the exit code.
+ * Where Xen has refused a grant (EPERM, ENXIO ...), the caller has said which, and how.
+ */
+int gntctl_fail(const char *what, int err)
+{
+	const char *hint = "";
+
+	if (err == ENOSPC && !strcmp(what, "grant"))
+		hint = ": see the module parameter limit of xen-gntalloc";
+	else if (err == ENOSPC)
+		hint = ": Xen has no more handles, see its option gnttab_max_maptrack_frames";
+	else if (err == EDQUOT)
+		hint = ": see the module parameter limit_user of xen-gntdev";
+	else if (err == ENOTTY)
+		hint = ": the grant device is the stock driver, which has no such call";
+	return fail(what, err, hint);
 }
 
 static void nothing(int sig)

@@ -9,6 +9,7 @@
 
 unsigned long gntctl_number(const char *text, unsigned long max, const char *what);
 int gntctl_fail(const char *what, int err);
+int gntctl_fail_open(const char *device, int err);
 void gntctl_hold(long seconds);
 
 /* A command: its own name is argv[0]. */

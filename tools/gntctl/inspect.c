@@ -188,7 +188,7 @@ int cmd_limits(int argc, char **argv)
 	print_parameter("limit_user");
 	ret = gntdev_query(&q);
 	if (ret)
-		return gntctl_fail("/dev/xen/gntdev", -ret);
+		return gntctl_fail_open("/dev/xen/gntdev", -ret);
 	printf("%-24s %u of %u pages\n", "own grant table", q.gnttab_frames, q.gnttab_max_frames);
 	printf("%-24s %llu (Xen does not say how many are left)\n", "handles in use",
 	       (unsigned long long)q.all_handles);

@@ -380,7 +380,7 @@ static void put_missing(yajl_gen gen, const struct gv_view *view)
 	yajl_gen_array_close(gen);
 }
 
-/* yajl refuses what is no UTF-8; the driver's text is ASCII, as it escapes the rest. */
+/* All words of the driver are ASCII (gntview.c), and so all of this is UTF-8. */
 static int print_json(const struct options *opt, const struct look *old, const struct look *new)
 {
 	yajl_gen gen = yajl_gen_alloc(NULL);

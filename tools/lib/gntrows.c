@@ -92,9 +92,15 @@ bool gv_map_has_domid(const struct gv_map *map, unsigned int domid)
 	return domids_have(map->domids, domid);
 }
 
-static unsigned long long sort_key(const struct gv_row *row, enum gv_sort sort)
+/* What rows are sorted by */
+struct order {
+	enum gv_sort sort;
+	bool has_waits;
+};
+
+static unsigned long long sort_key(const struct gv_row *row, const struct order *order)
 {
-	switch (sort) {
+	switch (order->sort) {
 	case GV_SORT_KERNEL:
 		return row->kernel;
 	case GV_SORT_DEFERRED:
@@ -106,18 +112,18 @@ static unsigned long long sort_key(const struct gv_row *row, enum gv_sort sort)
 	case GV_SORT_ERRORS:
 		return row->n[GV_ERRORS];
 	case GV_SORT_OLDEST:
-		return row->wait_ms + 1;
+		/* Of an older driver nobody knows how long a page waits: what is shown then */
+		return order->has_waits ? row->wait_ms + 1 : row->oldest_ms;
 	default:
 		return row->user;
 	}
 }
 
 /* Largest first; equal ones in an order that does not change from one look to the next. */
-static int compare(const void *a, const void *b, void *sort)
+static int compare(const void *a, const void *b, void *order)
 {
 	const struct gv_row *x = a, *y = b;
-	unsigned long long kx = sort_key(x, *(enum gv_sort *)sort);
-	unsigned long long ky = sort_key(y, *(enum gv_sort *)sort);
+	unsigned long long kx = sort_key(x, order), ky = sort_key(y, order);
 
 	if (kx != ky)
 		return kx < ky ? 1 : -1;
@@ -194,9 +200,10 @@ static void add_count(struct gv_row *row, const struct gv_count *count)
 }
 
 /*
- * A process that only copies has no map; it has a row, unless only those with grants of one
- * domain are asked for: a file's counts do not say of which. The driver remembers guests
- * that have ended: one without a map has a row while something happens.
+ * A process that only copies has no map; it has a row. The driver remembers guests that have
+ * ended: one without a map has a row while something happens. A file's counts do not say of
+ * which domain they are, nor a domain's of which process: where only those of one are asked
+ * for, they are not known.
  */
 static void add_counts(struct rows *rows, const struct gv_view *view, enum gv_by by,
 		       const struct gv_filter *filter)
@@ -205,6 +212,8 @@ static void add_counts(struct rows *rows, const struct gv_view *view, enum gv_by
 	const struct gv_count *counts = files ? view->files : view->domains;
 	size_t nr = files ? view->nr_files : view->nr_domains;
 
+	if (files ? filter->domid >= 0 : filter->pid)
+		return;
 	for (size_t i = 0; i < nr; i++) {
 		const struct gv_count *c = &counts[i];
 		struct gv_row *row = row_find(rows, c->pid, c->name);
@@ -213,8 +222,7 @@ static void add_counts(struct rows *rows, const struct gv_view *view, enum gv_by
 			continue;
 		if (!files && filter->domid >= 0 && (int)c->id != filter->domid)
 			continue;
-		if (!row && (files ? filter->domid < 0 && sum(c->n) :
-				     !filter->pid && sum(c->grown)))
+		if (!row && (files ? sum(c->n) : sum(c->grown)))
 			row = row_get(rows, c->pid, c->name);
 		if (row)
 			add_count(row, c);
@@ -242,6 +250,7 @@ static struct gv_row *row_of_busy(const struct rows *rows, enum gv_by by,
 int gv_rows(const struct gv_view *view, enum gv_by by, enum gv_sort sort,
 	    const struct gv_filter *filter, struct gv_row **rows, size_t *nr)
 {
+	struct order order = { sort, view->has_waits };
 	struct rows all = { NULL, 0 };
 
 	all.row = calloc(view->nr_maps + view->nr_files + view->nr_domains + 1, sizeof(*all.row));
@@ -250,12 +259,17 @@ int gv_rows(const struct gv_view *view, enum gv_by by, enum gv_sort sort,
 	add_maps(&all, view, by, filter);
 	add_counts(&all, view, by, filter);
 	for (size_t i = 0; i < view->nr_busy; i++) {
-		struct gv_row *row = row_of_busy(&all, by, &view->busy[i]);
+		const struct gv_busy *busy = &view->busy[i];
+		struct gv_row *row;
 
-		if (row && view->busy[i].age_ms > row->wait_ms)
-			row->wait_ms = view->busy[i].age_ms;
+		if ((filter->pid && busy->pid != filter->pid) ||
+		    (filter->domid >= 0 && (int)busy->domid != filter->domid))
+			continue;
+		row = row_of_busy(&all, by, busy);
+		if (row && busy->age_ms > row->wait_ms)
+			row->wait_ms = busy->age_ms;
 	}
-	qsort_r(all.row, all.nr, sizeof(*all.row), compare, &sort);
+	qsort_r(all.row, all.nr, sizeof(*all.row), compare, &order);
 	*rows = all.row;
 	*nr = all.nr;
 	return 0;

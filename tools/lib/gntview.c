@@ -97,13 +97,15 @@ static bool number(const char *word, unsigned long long max, unsigned long long 
 	return *word >= '0' && *word <= '9' && !*end && !errno && *value <= max;
 }
 
+/* An older driver does not escape all that a process may call itself. */
 static bool text(const char *word, char *to, size_t size)
 {
 	size_t len = strlen(word);
 
 	if (len >= size)
 		return false;
-	memcpy(to, word, len + 1);
+	for (size_t i = 0; i <= len; i++)
+		to[i] = word[i] && (word[i] < ' ' || word[i] > '~') ? '?' : word[i];
 	return true;
 }
 

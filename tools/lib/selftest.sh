@@ -70,7 +70,10 @@ t_gnttop_names_the_oldest()
 	sed -i '/removed/d' maps
 	printf '42 my\\040qemu 2 closed %s 1 5 1 0 1 %s\n' 0x9000 4000 0xa000 70000 0xb000 3000 >>maps
 	top && row 1 '^ +42 my\\040qemu +4 .* 70\.0( +-){4}$' || return
-	grep -qF 'busy page: my\040qemu (42), domain 5, closed, made 70.0 s ago' out
+	grep -qF 'busy page: my\040qemu (42), domain 5, closed, made 70.0 s ago' out || return
+	# By what is shown, also where it is not known how long a page has waited.
+	echo '43 late 3 open 0x0 1 5 1 0 1 99000' >>maps
+	top -s oldest && row 1 '^ +43 .* 99\.0( +-){4}$'
 }
 
 t_gnttop_sorts()
@@ -136,6 +139,16 @@ assert d["missing"] == ["counts", "waits"] and d["oldest_deferred"] is None
 assert d["processes"][0]["mapped"] is None and d["processes"][0]["rates"] is None'
 }
 
+# An older driver does not escape a byte that is not ASCII, of a name that is cut, say.
+t_gnttop_json_is_utf8_whatever_a_process_is_called()
+{
+	driver_says
+	printf '43 grub\303\033[1m 3 open 0x0 1 5 1 0 0 1\n' >>maps
+	top -j && [ $rc = 0 ] || return
+	python3 -c 'import json; d = json.load(open("out", encoding="utf-8"))
+assert [p["comm"] for p in d["processes"] if p["pid"] == 43] == ["grub??[1m"], d'
+}
+
 t_gnttop_says_what_an_older_driver_lacks()
 {
 	driver_says
@@ -153,7 +166,15 @@ t_gnttop_adds_up_files()
 	row 3 '^ +44 copier +0 +0 +0 +0 +0 +- +0 +0 +0 +0$' || return
 	[ "$(wc -l <out)" = 7 ] || return
 	# Of which domain a file's counts are, nobody knows.
-	top -D 4 && [ "$(wc -l <out)" = 5 ]
+	top -D 4 && row 1 '^ +42 .*( +-){4}$' && [ "$(wc -l <out)" = 5 ]
+}
+
+# ... and of which process a guest's are; nor are another process's pages its own.
+t_gnttop_gives_a_process_no_counts_of_its_guest()
+{
+	driver_counts
+	echo '43 other 3 open 0x0 5 4 5 0 0 1' >>maps
+	top -g -p 43 && row 1 '^ +4 +1 +5 +0 +5 +0 +-( +-){4}$' && [ "$(wc -l <out)" = 5 ]
 }
 
 t_gnttop_names_the_oldest_page_and_its_holder()

@@ -106,9 +106,11 @@ void gntdev_unlist_map(struct gntdev_map *map)
 /* Who has opened it. */
 static void show_file(struct seq_file *m, const struct gntdev_file *file)
 {
+	const char *comm = *file->comm ? file->comm : "-";
+
 	seq_printf(m, "%d ", file->pid);
-	/* One word, whatever a process calls itself */
-	seq_escape(m, *file->comm ? file->comm : "-", " \t\n\\");
+	/* One word of ASCII, whatever a process calls itself */
+	seq_escape_mem(m, comm, strlen(comm), ESCAPE_OCTAL | ESCAPE_NAP | ESCAPE_APPEND, " \\");
 	seq_printf(m, " %u", file->number);
 }
 

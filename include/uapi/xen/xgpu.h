@@ -56,7 +56,8 @@
  * The checksum: bytes are little-endian 64-bit words w(0), w(1), ..., the last one padded with
  * 0; it is the sum of w(i) * (2 * i + 1), modulo 2^64.
  *
- * Atomic: for other work of this GPU. Not for the CPU.
+ * Atomic: for other work of this GPU. For the CPU, too, where the device can do that; not every
+ * bus takes such a request, so programs should not depend on it.
  */
 struct xgpu_work {
 	__u16 op;		/* XGPU_WORK_* */

@@ -12,6 +12,7 @@
 #define SIZE	(PAGES * GM_PAGE_SIZE)
 #define GNTTOP	"/gm/bin/gnttop "
 #define GNTCTL	"/gm/bin/gntctl "
+#define GNTALLOC_LIMIT "/sys/module/xen_gntalloc/parameters/limit"
 
 FIXTURE(tools) {
 	struct granter gr;
@@ -235,11 +236,20 @@ TEST_F_TIMEOUT(tools, gntctl_watch_sees_it, GM_TEST_S)
 
 TEST_F_TIMEOUT(tools, what_is_missing_is_said, GM_TEST_S)
 {
+	int limit;
+
 	EXPECT_EQ(1, RUN(GNTTOP "-b -r /nonexistent 2>&1"));
 	EXPECT_SAYS("/nonexistent: No such file");
 	EXPECT_EQ(2, RUN(GNTTOP "-s nothing 2>&1"));
 	EXPECT_SAYS("cannot sort by");
 	EXPECT_EQ(2, RUN(GNTCTL "map 1 2>&1"));
+	/* It is no use to ask Xen for more handles. */
+	ASSERT_EQ(0, RUN("cat " GNTALLOC_LIMIT)) TH_LOG("%s", self->out);
+	limit = atoi(self->out);
+	ASSERT_EQ(0, RUN("echo 2 >" GNTALLOC_LIMIT));
+	EXPECT_EQ(1, RUN(GNTCTL "grant -t 0 0 3 2>&1"));
+	EXPECT_SAYS("limit of xen-gntalloc");
+	EXPECT_EQ(0, RUN("echo %d >" GNTALLOC_LIMIT, limit));
 }
 
 /* The commands of Documentation/observing.md, as they are there. */
