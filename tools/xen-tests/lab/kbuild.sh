@@ -5,13 +5,21 @@
 # Building in a kernel tree of the cache: what kernel.sh, modules.sh and compat.sh share.
 # Sourced after common.sh, never run. The caller holds the lock of the tree.
 
+# What the language of messages is does not matter: a terminal and CI have different ones, and
+# share what was compiled.
+ccache_settings()
+{
+	export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true CCACHE_MAXSIZE=5G
+	export CCACHE_SLOPPINESS=locale
+}
+
 # kbuild_in TREE OBJ: from here on $kmake builds TREE with objects in OBJ, which is a
 # direct child of it, so that kbuild uses relative paths and ccache finds objects of
 # one tree for the other.
 kbuild_in()
 {
 	tree=$1 obj=$2
-	export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true CCACHE_MAXSIZE=5G
+	ccache_settings
 	# Fixed, so that the same source gives the same image.
 	export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=grantmirror KBUILD_BUILD_HOST=lab
 	forget_make
@@ -26,7 +34,7 @@ kbuild_in()
 # debian.sh has put down. Without BTF: that takes pahole, and nothing here reads it.
 kbuild_external()
 {
-	export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true CCACHE_MAXSIZE=5G
+	ccache_settings
 	forget_make
 	kmake=(make -C "$(realpath "$1/headers")" -j"$(($(nproc) + 1))"
 		DEBIAN_KERNEL_USE_CCACHE=1 CONFIG_DEBUG_INFO_BTF_MODULES=)

@@ -48,7 +48,7 @@ build()
 	local log=$obj/build.log full='' what='what has changed' total
 
 	# Known from the last full build, or about right from the first
-	total=$(cat "$obj/.grantmirror-objects" 2>/dev/null || echo 1330)
+	total=$(cat "$obj/.grantmirror-objects" 2>/dev/null || echo 1430)
 
 	if [ ! -e "$obj/vmlinux" ]; then
 		full=1
