@@ -18,5 +18,9 @@ find . -name '*.gcda' | while read -r f; do
 	mkdir -p "$dir/${f%/*}"
 	cat "$f" >"$dir/$f"
 done
+# In a driver domain the channel is the console, where the kernel must not come in between.
+read -r level _ </proc/sys/kernel/printk
+echo 1 >/proc/sys/kernel/printk
 tar -C "$dir" -czf - . | base64 | sed "s/^/@@ data gcov-$1 /"
+echo "$level" >/proc/sys/kernel/printk
 rm -r "$dir"
