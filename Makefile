@@ -140,7 +140,7 @@ tools: ## build gnttop, gntctl and gpu-passthrough-check
 
 tools-install: tools ## install them, their man pages and completion  [DESTDIR= PREFIX=/usr/local]
 	@install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin build/host/bin/{gnttop,gntctl,gpu-passthrough-check}
-	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 tools/man/{gnttop,gntctl}.1
+	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 tools/man/{gnttop,gntctl}.1 debian/gpu-passthrough-check.1
 	@install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man4 tools/man/{gntdev,xgpu}.4
 	@install -D -m 644 tools/gntctl/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gntctl
 	@install -D -m 644 tools/gnttop/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gnttop
@@ -242,7 +242,7 @@ help: ## this list
 		KERNEL "ours (default); stock: the packaged kernel without the overlay; debian: Debian's image, our grant device as an external module" \
 		FLAVOR "of ours: fast (default), $$(awk '/^[a-z]/ { printf "%s%s", sep, $$1; sep = ", " }' configs/kernel/flavors): a kernel that checks itself, or counts (configs/kernel/flavors)" \
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
-		SUITE 'runner, xgpu-device, grants, tools, fuzz, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, hmm-selftests, selftests, selftests-long, bpftrace (FLAVOR=bpf); module (KERNEL=debian): one or more, in quotes' \
+		SUITE 'runner, xgpu-device, grants, tools, fuzz, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, bench-gpu, hmm-selftests, selftests, selftests-long, soak, bpftrace (FLAVOR=bpf); module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		KNOWN 'bench: ok, not to fail for a target whose miss is known and explained in Documentation/bench.md' \

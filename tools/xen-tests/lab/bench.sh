@@ -84,8 +84,8 @@ take_all()
 }
 
 mkdir -p "$out" "$GM_BUILD/logs"
-rm -f "$out"/*.csv "$out"/*.md "$out"/*.svg
 lock bench "$GM_BUILD"
+rm -f "$out"/*.csv "$out"/*.md "$out"/*.svg
 started=$SECONDS
 take_all
 partial=()

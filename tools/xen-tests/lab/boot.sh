@@ -33,7 +33,9 @@ results=$GM_BUILD/results/$lab
 # processors are shared.
 lock lab "$GM_BUILD"
 
-suites=${SUITE:-$LAB_SUITES}
+# Only a machine that tests carries what suites need.
+suites=${SUITE:-}
+[ "$mode" != test ] || suites=${SUITE:-$LAB_SUITES}
 
 mkdir -p "$log" "$results"
 rm -rf "${results:?}"/*

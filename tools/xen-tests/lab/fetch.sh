@@ -30,7 +30,7 @@ if [ -z "$deb" ]; then
 	cd "$GM_CACHE/dl/tmp"
 	apt-get download "$pkg" >apt.log 2>&1 || {
 		cat apt.log >&2
-		die "cannot download the package $pkg (see above); it is in Debian 12's bookworm-security and bookworm-updates"
+		die "cannot download the package $pkg (see above); it is in Debian 12's bookworm-security and bookworm-backports"
 	}
 	mv ./*.deb ..
 	cd ..

@@ -74,6 +74,7 @@ debhelper          | /usr/bin/dh                             | ... by debian/rul
 dh-dkms            | /usr/bin/dh_dkms                        | ... for DKMS
 lintian            | /usr/bin/lintian                        | checker for packages
 debootstrap        | /usr/sbin/debootstrap                   | the Debian in which packages are tried
+zstd               | /usr/bin/zstd                           | unpacks the kernel of which ours has the configuration
 '
 
 # Only `make bench` needs these.

@@ -81,7 +81,7 @@ make_image()
 		cp "$kernel/bzImage" "$out/boot/"
 	fi
 	menu >"$out/boot/grub/grub.cfg"
-	mkdir "$out/image"
+	fresh_dir "$out/image"
 	cp -al "$out/boot" "$out/image/"
 	grub-mkrescue -o "$iso.tmp" "$out/image" >"$out/grub-mkrescue.log" 2>&1 || {
 		tail -n 5 "$out/grub-mkrescue.log" >&2
