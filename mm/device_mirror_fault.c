@@ -568,12 +568,19 @@ EXPORT_SYMBOL_GPL(device_mirror_fault);
  * -- prefetch
  */
 
+/* What hmm_range_fault() looks into */
+static bool mirror_can_have(vm_flags_t vm_flags)
+{
+	return (vm_flags & VM_READ) && !(vm_flags & (VM_IO | VM_PFNMAP));
+}
+
 /*
- * The next piece of [*start, end) that is in one VMA and one chunk: 1. There is none: 0. The mmap
- * lock, which somebody may hold for long, was not to be had before a fatal signal: -EINTR.
+ * The next piece of [*start, end) that is in one VMA, and in one chunk if a device can have it: 1.
+ * There is none: 0. The mmap lock, which somebody may hold for long, was not to be had before a
+ * fatal signal: -EINTR.
  */
 static int mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
-			     unsigned long end, unsigned long *last, bool *write)
+			     unsigned long end, unsigned long *last, vm_flags_t *vm_flags)
 {
 	struct vm_area_struct *vma;
 
@@ -586,8 +593,10 @@ static int mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
 	vma = find_vma(mirror->mm, *start);
 	if (vma && vma->vm_start < end) {
 		*start = max(*start, vma->vm_start);
-		*last = min3(end, vma->vm_end, ALIGN(*start + 1, MIRROR_CHUNK_SIZE));
-		*write = vma->vm_flags & VM_WRITE;
+		*vm_flags = vma->vm_flags;
+		*last = min(end, vma->vm_end);
+		if (mirror_can_have(*vm_flags))
+			*last = min(*last, ALIGN(*start + 1, MIRROR_CHUNK_SIZE));
 	} else {
 		vma = NULL;
 	}
@@ -619,8 +628,9 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 			    unsigned long end, unsigned int flags)
 {
 	unsigned long last = 0;
+	unsigned int one;
+	vm_flags_t vm_flags;
 	long done = 0;
-	bool write;
 	int ret;
 
 	if (start >= end || end > TASK_SIZE_MAX || flags & DEVICE_MIRROR_ONLY_DEVICE ||
@@ -629,16 +639,19 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 	start &= PAGE_MASK;
 	end = PAGE_ALIGN(end);
 
-	for (; (ret = mirror_next_piece(mirror, &start, end, &last, &write)) > 0; start = last) {
+	for (; (ret = mirror_next_piece(mirror, &start, end, &last, &vm_flags)) > 0; start = last) {
 		if (signal_pending(current))
 			return done ?: -EINTR;
+		/* Nothing is made ready for what is refused in the end. */
+		if (!mirror_can_have(vm_flags))
+			continue;
+		one = vm_flags & VM_WRITE ? flags : flags & ~DEVICE_MIRROR_WRITE;
 		ret = 0;
 		if (flags & DEVICE_MIRROR_TO_DEVICE && mirror->memory &&
 		    mirror_advice(mirror, start) != DEVICE_MIRROR_ADVICE_SYSTEM)
 			ret = mirror_move(mirror, start, last);
 		if (!ret)
-			ret = mirror_fault_chunk(mirror, start, start, last,
-						 write ? flags : flags & ~DEVICE_MIRROR_WRITE);
+			ret = mirror_fault_chunk(mirror, start, start, last, one);
 		if (!ret)
 			done += last - start;
 		else if (ret == -ENODEV || ret == -ENOMEM || ret == -EINTR)
@@ -679,14 +692,17 @@ static int mirror_watch(struct device_mirror *mirror, unsigned long start, unsig
 {
 	struct mirror_window *window;
 	unsigned long last;
-	bool write;
+	vm_flags_t vm_flags;
 	int ret;
 
-	for (; (ret = mirror_next_piece(mirror, &start, end, &last, &write)) > 0; start = last) {
+	for (; (ret = mirror_next_piece(mirror, &start, end, &last, &vm_flags)) > 0; start = last) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		window = mirror_window_get(mirror, start);
 		if (IS_ERR(window))
 			return PTR_ERR(window);
 		mirror_window_put(window);
+		cond_resched();
 		last = min(end, ALIGN(start + 1, MIRROR_WINDOW_SIZE));
 	}
 	return ret;

@@ -50,7 +50,8 @@ static struct xgpu_table *xgpu_table_new(struct xgpu *xgpu, int level)
 
 	if (!table)
 		return NULL;
-	table->entries = dma_alloc_coherent(xgpu_dev(xgpu), PAGE_SIZE, &table->dma, GFP_KERNEL);
+	table->entries = dma_alloc_coherent(xgpu_dev(xgpu), PAGE_SIZE, &table->dma,
+					    GFP_KERNEL_ACCOUNT);
 	if (level)
 		table->children = kcalloc(XGPU_PT_ENTRIES, sizeof(*table->children),
 					  GFP_KERNEL_ACCOUNT);

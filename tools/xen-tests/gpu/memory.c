@@ -3,6 +3,9 @@
  * A process's memory that changes while the GPU has it: unmapped, protected, forked, thrown
  * away, made of huge pages; one thing after the other here, all at once in storm.c.
  */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "gpu.h"
 
 FIXTURE(memory)
@@ -221,6 +224,76 @@ TEST_F(memory, prefetch_saves_faults)
 	after = gpu_query(_metadata, self->fd);
 	EXPECT_EQ(before.faults, after.faults);
 	EXPECT_EQ(9, *(uint64_t *)(self->mem + SIZE - 8));
+}
+
+/* kB of /proc/meminfo */
+static long meminfo(const char *name)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	long value = -1;
+	char line[128];
+
+	while (f && value < 0 && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, strlen(name)))
+			value = atol(line + strlen(name) + 1);
+	if (f)
+		fclose(f);
+	return value;
+}
+
+/*
+ * What cannot be read cannot be had, and no page tables of the device are made for it: 4 KiB for
+ * each 2 MiB, here 64 MiB. The mapping after it can be had.
+ */
+TEST_F(memory, prefetch_of_a_reservation_makes_nothing)
+{
+	const size_t reserved = 32UL << 30, some = 16 * GM_PAGE_SIZE;
+	uint64_t done = 0;
+	long before, after;
+	char *p = mmap(NULL, reserved + some, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, mprotect(p + reserved, some, PROT_READ | PROT_WRITE));
+	before = meminfo("MemFree");
+	EXPECT_EQ(0, gpu_range(self->fd, XGPU_IOCTL_PREFETCH, p, reserved + some,
+			       XGPU_PREFETCH_WRITE, &done));
+	after = meminfo("MemFree");
+	EXPECT_EQ(some, done);
+	EXPECT_LT(before - after, 16 << 10) TH_LOG("free: %ld, then %ld KiB", before, after);
+	EXPECT_EQ(0, munmap(p, reserved + some));
+}
+
+/* Advice for so much takes a while, and a process that is killed does not wait for its end. */
+TEST_F(memory, advice_can_be_killed)
+{
+	const size_t reserved = 64UL << 40;
+	double began;
+	int status;
+	pid_t pid;
+	char *p = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		       0);
+
+	if (p == MAP_FAILED)
+		SKIP(return, "no address space");
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		int fd = open(GPU_0, O_RDWR | O_CLOEXEC);
+
+		_exit(fd < 0 || gpu_range(fd, XGPU_IOCTL_ADVISE, p, reserved, XGPU_ADVICE_GPU,
+					  NULL));
+	}
+	gm_sleep_ms(100);
+	/* Unless it has been as fast as that. */
+	if (!waitpid(pid, &status, WNOHANG)) {
+		began = gm_now();
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		gm_note("it was gone after %.2f s", gm_now() - began);
+		EXPECT_GT(5, gm_now() - began);
+	}
+	EXPECT_EQ(0, munmap(p, reserved));
 }
 
 TEST_HARNESS_MAIN
