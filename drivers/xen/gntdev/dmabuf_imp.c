@@ -42,6 +42,7 @@
  * @work: ends grants that were in use
  * @backoff: ms until @work tries again
  * @count: number of pages
+ * @quota: whose references these are counted as
  * @granted: grants that have not ended: the first so many of @refs
  * @refs: grant references
  */
@@ -54,6 +55,7 @@ struct dmabuf_import {
 	struct delayed_work work;
 	unsigned int backoff;
 	unsigned int count;
+	struct gntdev_quota *quota;
 	unsigned int granted;
 	grant_ref_t refs[];
 };
@@ -83,6 +85,7 @@ static void import_free(struct dmabuf_import *imp)
 		dma_buf_detach(imp->dmabuf, imp->attach);
 	if (imp->dmabuf)
 		dma_buf_put(imp->dmabuf);
+	gntdev_quota_uncharge(imp->quota, imp->count);
 	kvfree(imp);
 	module_put(THIS_MODULE);
 }
@@ -215,12 +218,14 @@ static int import_attach(struct dmabuf_import *imp)
  * Return: 0; -EINVAL: count out of range or not the dma-buf's, an unknown domain, or pages
  *         that are not whole; -EBADF: no descriptor, or -EINVAL: not of a dma-buf;
  *         -EOPNOTSUPP: memory that is not this domain's; -ENOSPC: out of grant references;
- *         -ENOMEM; -EFAULT; and what the dma-buf's exporter says.
+ *         -EDQUOT: more than an unprivileged user may hold; -ENOMEM; -EFAULT; and what the
+ *         dma-buf's exporter says.
  */
 long gntdev_dmabuf_imp_to_refs(struct gntdev_file *file, void __user *arg)
 {
 	struct ioctl_gntdev_dmabuf_imp_to_refs __user *uop = arg;
 	struct ioctl_gntdev_dmabuf_imp_to_refs op;
+	struct gntdev_quota *quota;
 	struct dmabuf_import *imp;
 	int err;
 
@@ -230,12 +235,19 @@ long gntdev_dmabuf_imp_to_refs(struct gntdev_file *file, void __user *arg)
 	    op.domid >= DOMID_FIRST_RESERVED)
 		return -EINVAL;
 
+	/* References are the domain's, as handles are; and who maps them need not let go. */
+	quota = gntdev_quota_charge(op.count);
+	if (IS_ERR(quota))
+		return PTR_ERR(quota);
 	imp = kvzalloc(struct_size(imp, refs, op.count), GFP_KERNEL_ACCOUNT);
-	if (!imp)
+	if (!imp) {
+		gntdev_quota_uncharge(quota, op.count);
 		return -ENOMEM;
+	}
 	__module_get(THIS_MODULE);
 	imp->fd = op.fd;
 	imp->count = op.count;
+	imp->quota = quota;
 	imp->backoff = BACKOFF_MIN_MS;
 	INIT_DELAYED_WORK(&imp->work, import_work);
 

@@ -74,8 +74,7 @@ static int settle(struct gntdev_map *map, struct gntdev_map_refs *op, int err)
 		else
 			map->grants[i].flags |= GRANT_ABSENT;
 	}
-	if ((op->flags & GNTDEV_MAP_PARTIAL) && op->mapped &&
-	    (err == -EINVAL || err == -ENOSPC || err == -EAGAIN))
+	if ((op->flags & GNTDEV_MAP_PARTIAL) && op->mapped && gntdev_errno_of_grant(err))
 		return 0;
 	return err;
 }

@@ -434,6 +434,7 @@ void gntdev_map_kernel_done(struct gntdev_map *map,
 
 /* hv.c */
 int gntdev_errno(s16 status);
+bool gntdev_errno_of_grant(int err);
 int gntdev_hv_map(struct gntdev_file *file, struct gnttab_map_grant_ref *ops,
 		  struct page **pages, unsigned int n);
 int gntdev_hv_unmap(struct gntdev_file *file, struct gnttab_unmap_grant_ref *ops,

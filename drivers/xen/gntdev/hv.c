@@ -204,6 +204,26 @@ int gntdev_errno(s16 status)
 	}
 }
 
+/**
+ * gntdev_errno_of_grant() - Is an error about one grant, and says nothing of the others?
+ * @err: what gntdev_errno() returned, or what the hypercall or the memory for it failed with
+ *
+ * Return: whether it is.
+ */
+bool gntdev_errno_of_grant(int err)
+{
+	switch (err) {
+	case -EINVAL:
+	case -EPERM:
+	case -ENXIO:
+	case -EAGAIN:
+	case -ENOSPC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void hypercall_failed(struct gntdev_file *file, enum gntdev_op what,
 			     domid_t domid, grant_ref_t ref,
 			     grant_handle_t handle, int err)

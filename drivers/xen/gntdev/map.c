@@ -329,7 +329,8 @@ uncharge:
  *
  * A copy of one byte finds out without leaving anything mapped. Other errors are left for
  * the real thing. (A page that its guest sends away between the two is waited for: the
- * grant table core offers no mapping without.)
+ * grant table core offers no mapping without. In PV that wait would be under user_lock, where
+ * nobody may sleep; it takes a guest whose memory is shared or paged out by Xen.)
  *
  * Context: does not sleep.
  * Return: 0, or -EAGAIN.
@@ -374,17 +375,25 @@ void gntdev_map_kernel_done(struct gntdev_map *map,
 	atomic_long_inc(&gntdev_stats.kernel_side);
 }
 
+/* Which of two errors (or 0) counts: the first, but one that is about all comes before others. */
+static int main_error(int first, int second)
+{
+	if (first && (!second || gntdev_errno_of_grant(second) || !gntdev_errno_of_grant(first)))
+		return first;
+	return second;
+}
+
 /*
  * Map the kernel side of a batch with @flags. What failed with a general error stays
- * in @batch for another try. The first other error is returned; the status of each goes to
- * @status (for the whole map), if that is not NULL.
+ * in @batch for another try. The main of the other errors is returned; the status of each goes
+ * to @status (for the whole map), if that is not NULL.
  */
 static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags,
 		     s16 *status)
 {
 	struct gnttab_map_grant_ref *ops = batch->ops.map;
 	unsigned int i, n = batch->n;
-	int err, ret = 0;
+	int ret = 0;
 
 	for (i = 0; i < n; i++) {
 		struct gntdev_grant *grant = &map->grants[batch->index[i]];
@@ -409,14 +418,13 @@ static int batch_map(struct gntdev_map *map, struct batch *batch, u32 flags,
 			grant->flags |= GRANT_NEW;
 		} else if (ops[i].handle == INVALID_GRANT_HANDLE) {
 			/* Xen has mapped it, but the p2m had no memory for it. */
-			ret = ret ?: -ENOMEM;
+			ret = main_error(ret, -ENOMEM);
 		} else if (ops[i].status > 0) {
-			ret = ret ?: -EIO;
+			ret = main_error(ret, -EIO);
 		} else if (ops[i].status == GNTST_general_error) {
 			batch_add(batch, map, batch->index[i]);
 		} else {
-			err = gntdev_errno(ops[i].status);
-			ret = ret ?: err;
+			ret = main_error(ret, gntdev_errno(ops[i].status));
 		}
 		if (status)
 			status[batch->index[i]] = ops[i].status;
@@ -457,7 +465,7 @@ static int batch_map_either(struct gntdev_map *map, struct batch *batch,
 	err = batch_map(map, batch, 0, status);
 	/* Xen says the same of "granted read-only" and "not granted". */
 	if ((!err || status) && batch->n)
-		err = batch_map(map, batch, GNTMAP_readonly, status) ?: err;
+		err = main_error(err, batch_map(map, batch, GNTMAP_readonly, status));
 	if (!err && batch->n)
 		err = -EINVAL;
 	batch->n = 0;
@@ -509,7 +517,7 @@ int gntdev_map_kernel(struct gntdev_map *map, unsigned int first,
 			continue;
 
 		err = batch_map_either(map, &batch, may_wait, status);
-		ret = ret ?: err;
+		ret = main_error(ret, err);
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;

@@ -7,6 +7,9 @@
  * other backend could map anything. So the grants in maps of each such user, in whatever
  * files and processes, are counted, and limited by the module parameter limit_user.
  *
+ * The grants that such a user gives away, of dma-bufs, count with them: references are the
+ * domain's, too.
+ *
  * Who has the capability is not counted, and not limited.
  */
 #include <linux/capability.h>
@@ -28,7 +31,7 @@ MODULE_PARM_DESC(limit_user, "Maximum number of grants that a user without CAP_S
 /**
  * struct gntdev_quota - an unprivileged user who holds something
  * @uid: user
- * @used: grants in maps of that user, > 0
+ * @used: grants in maps and imports of that user, > 0
  */
 struct gntdev_quota {
 	uid_t uid;

@@ -308,10 +308,15 @@ static int pv_fault(struct gntdev_user *user, struct vm_area_struct *vma,
 	return err;
 }
 
-/* The guest must page it in first. Nothing is held while it does, and who waits can be killed. */
+/*
+ * The guest must page it in first. Nothing is held while it does, and who waits can be killed. A
+ * system call that touches the page goes on whatever other signal there is: would that end the
+ * wait, it would be back at once, and again.
+ */
 static vm_fault_t wait_for_guest(struct vm_fault *vmf)
 {
-	bool interruptible = vmf->flags & FAULT_FLAG_INTERRUPTIBLE;
+	const unsigned int flags = FAULT_FLAG_INTERRUPTIBLE | FAULT_FLAG_USER;
+	bool interruptible = (vmf->flags & flags) == flags;
 
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
 		return VM_FAULT_SIGBUS;

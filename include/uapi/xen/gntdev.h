@@ -333,8 +333,9 @@ struct gntdev_ref_status {
  * IOCTL_GNTDEV_MAP_GRANT_REF is cheaper in a PV domain: it leaves it to mmap() to ask Xen,
  * and maps each grant only once.
  *
- * Errors: those of IOCTL_GNTDEV_MAP_GRANT_REF, that of the first grant that was not mapped;
- * and E2BIG.
+ * Errors: those of IOCTL_GNTDEV_MAP_GRANT_REF, that of the first grant that was not mapped,
+ * unless Xen could not be asked about one (EIO, ENOMEM), which is an error with
+ * GNTDEV_MAP_PARTIAL, too; and E2BIG.
  */
 struct gntdev_map_refs {
 	__u32 size;

@@ -124,6 +124,49 @@ TEST_F_TIMEOUT(import, g15_grants_come_and_go, GM_TEST_S)
 	EXPECT_GRANTED(0);
 }
 
+#define LIMIT_USER	"/sys/module/xen_gntdev/parameters/limit_user"
+#define NOBODY		65534
+
+/* As who has no privilege; 0 if all of it was as it should be. */
+static int import_as_nobody(int gntdev, int fd, int domid, uint32_t *refs)
+{
+	if (setgid(NOBODY) || setuid(NOBODY))
+		return 1;
+	if (gm_write_file(LIMIT_USER, "1000") != -EACCES)
+		return 2;
+	if (dmabuf_import(gntdev, fd, PAGES, domid, refs))
+		return 3;
+	/* One import is all that there is room for. */
+	if (dmabuf_import(gntdev, fd, PAGES, domid, refs) != -EDQUOT)
+		return 4;
+	if (dmabuf_import_release(gntdev, fd))
+		return 5;
+	if (dmabuf_import(gntdev, fd, PAGES, domid, refs))
+		return 6;
+	return dmabuf_import_release(gntdev, fd) ? 7 : 0;
+}
+
+/* Grant references are for the whole domain: who has no privilege may not take all of them. */
+TEST_F_TIMEOUT(import, g15_unprivileged_user_cannot_take_all, GM_TEST_S)
+{
+	char before[16], limit[16];
+	int status;
+	pid_t pid;
+
+	ASSERT_LT(0, gm_read_file(LIMIT_USER, before, sizeof(before)))
+		TH_LOG("the driver has no such limit");
+	snprintf(limit, sizeof(limit), "%u", PAGES + PAGES / 2);
+	ASSERT_EQ(0, gm_write_file(LIMIT_USER, limit));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(import_as_nobody(self->gntdev, self->src.fd, self->self, self->refs));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status) TH_LOG("step %d", WEXITSTATUS(status));
+	EXPECT_EQ(0, gm_write_file(LIMIT_USER, before));
+	EXPECT_GRANTED(0);
+}
+
 TEST_F_TIMEOUT(import, g15_other_side_sees_the_memory, GM_TEST_S)
 {
 	int other = gm_gntdev_open();

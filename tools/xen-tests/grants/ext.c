@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include "grants.h"
+#include "observe.h"
 
 #define PAGES		16U
 #define SEED		0xe4ULL
@@ -14,6 +14,9 @@
 
 /* Far beyond any grant table. */
 #define NO_REF		0x7fffffffU
+
+/* More than the driver asks Xen in one hypercall: of the same grants, over and over */
+#define MANY		600U
 
 /* How long nothing may happen. */
 #define STAYS_MS	300
@@ -107,6 +110,59 @@ TEST_F_TIMEOUT(ext, g10_what_can_be_mapped_is, GM_TEST_S)
 	EXPECT_EQ(SIGBUS, gm_touch(page_at(addr, 3), false));
 	EXPECT_PATTERN(addr, SEED, 4, PAGES - 4);
 	EXPECT_EQ(0, munmap(addr, SIZE));
+}
+
+/* Whatever it is that Xen says of one grant */
+TEST_F_TIMEOUT(ext, g10_reason_does_not_matter, GM_TEST_S)
+{
+	static const int reasons[] = {
+		GNTST_bad_page, GNTST_permission_denied, GNTST_no_device_space, GNTST_eagain,
+	};
+
+	self->op.flags = GNTDEV_MAP_PARTIAL;
+	for (unsigned int i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (!gntdev_fault_at("fail_map", reasons[i], 1, 3))
+			SKIP(return, "no fault injection");
+		EXPECT_EQ(0, MAP_REFS()) TH_LOG("%d: %s", reasons[i], strerror(errno));
+		gntdev_no_fault();
+		EXPECT_EQ(PAGES - 1, self->op.mapped);
+		EXPECT_EQ(reasons[i], self->status[3].status);
+		EXPECT_EQ(GNTST_okay, self->status[4].status);
+		EXPECT_EQ(0, gm_gntdev_unmap_ref(self->fd, self->op.index, PAGES));
+		EXPECT_IN_USE(&self->gr, 0);
+	}
+}
+
+/* A whole batch that Xen was not asked about is no hole, whatever is wrong with the one before it. */
+TEST_F_TIMEOUT(ext, g10_not_asked_is_not_left_out, GM_TEST_S)
+{
+	struct ioctl_gntdev_grant_ref *refs = calloc(MANY, sizeof(*refs));
+	struct gntdev_ref_status *status = calloc(MANY, sizeof(*status));
+
+	ASSERT_NE(NULL, refs);
+	ASSERT_NE(NULL, status);
+	for (unsigned int i = 0; i < MANY; i++)
+		refs[i] = self->refs[i % PAGES];
+	refs[0].ref = NO_REF;
+	self->op.flags = GNTDEV_MAP_PARTIAL;
+	self->op.count = MANY;
+	self->op.refs = (uintptr_t)refs;
+	self->op.status = (uintptr_t)status;
+	ASSERT_EQ(0, MAP_REFS()) TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(MANY - 1, self->op.mapped);
+	EXPECT_EQ(0, gm_gntdev_unmap_ref(self->fd, self->op.index, MANY));
+
+	/* The second hypercall, as a whole */
+	if (!fault_set(GNTDEV_DEBUGFS "/fail_map", "interval", 2) || !gntdev_fault("fail_map", 0, 1))
+		SKIP(return, "no fault injection");
+	EXPECT_ERRNO(EIO, MAP_REFS());
+	gntdev_no_fault();
+	fault_set(GNTDEV_DEBUGFS "/fail_map", "interval", 1);
+	EXPECT_EQ(GNTST_okay, status[1].status);
+	EXPECT_EQ(1, status[MANY - 1].status);
+	EXPECT_IN_USE(&self->gr, 0);
+	free(status);
+	free(refs);
 }
 
 TEST_F_TIMEOUT(ext, g10_none_can_be_mapped, GM_TEST_S)

@@ -9,6 +9,8 @@
  * side is.
  */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #include "observe.h"
@@ -514,6 +516,56 @@ TEST_F_TIMEOUT(observe, g09_who_waits_for_the_guest_can_be_killed, GM_TEST_S)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status));
 	gntdev_no_fault();
+	EXPECT_IN_USE(&self->gr, 0);
+	EXPECT_ALL_IS_WELL();
+}
+
+static void no_op(int sig)
+{
+	(void)sig;
+}
+
+/* A system call that waits for the guest goes on waiting when there is a signal, and does not spin. */
+TEST_F_TIMEOUT(observe, g09_signal_does_not_make_a_system_call_spin, GM_TEST_S)
+{
+	struct rusage before, after;
+	int fds[2], status;
+	double busy;
+	pid_t pid;
+
+	SKIP_WITHOUT_FAULTS();
+	if (!gm_self_is_pv())
+		SKIP(return, "the ioctl waits, in the kernel's grant table code");
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(0, getrusage(RUSAGE_CHILDREN, &before));
+	pid = fork();
+	if (!pid) {
+		int data[2];
+		char *addr;
+
+		signal(SIGUSR1, no_op);
+		if (pipe(data) || write(data[1], "x", 1) != 1 ||
+		    !gntdev_fault("fail_map", GNTST_eagain, -1))
+			_exit(1);
+		addr = gm_gntdev_map(self->fd, self->grant, PROT_READ | PROT_WRITE, NULL);
+		if (addr == MAP_FAILED || write(fds[1], "", 1) != 1)
+			_exit(2);
+		_exit(read(data[0], addr + PAGES / 2 * GM_PAGE_SIZE, 1) == 1 ? 0 : 3);
+	}
+	ASSERT_LT(0, child_ready(pid, fds));
+	gm_sleep_ms(100);
+	EXPECT_EQ(0, kill(pid, SIGUSR1));
+	gm_sleep_ms(2000);
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	gntdev_no_fault();
+	ASSERT_EQ(0, getrusage(RUSAGE_CHILDREN, &after));
+	busy = after.ru_stime.tv_sec - before.ru_stime.tv_sec +
+	       (after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
+	gm_note("busy for %.2f of 2 s", busy);
+	EXPECT_GT(1, busy);
 	EXPECT_IN_USE(&self->gr, 0);
 	EXPECT_ALL_IS_WELL();
 }
