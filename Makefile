@@ -158,8 +158,9 @@ compat: source ## build all users of the notifier and HMM APIs with our headers 
 	@$(lab)/compat.sh
 
 # TARGET: what is fuzzed; TIME: seconds; SEED: the first. gntdev, xgpu and notifier are fuzzed
-# in a lab (LAB=, a fitting one unless named), on the flavour kcov unless another kernel is named.
-fuzz_kernel := $(if $(filter file,$(origin KERNEL)),kcov,$(KERNEL))
+# in a lab (LAB=, a fitting one unless named), on the flavour kcov unless another kernel is named;
+# what needs neither Xen nor a GPU on kcov-kasan.
+fuzz_kernel := $(if $(filter file,$(origin KERNEL)),kcov$(if $(filter notifier,$(TARGET)),-kasan),$(KERNEL))
 .PHONY: fuzz
 ifneq ($(filter gntdev xgpu notifier,$(TARGET)),)
 fuzz: ## malicious input, from chance  [TARGET=gntdev|xgpu|notifier|xgpu-device TIME=600 SEED=]
