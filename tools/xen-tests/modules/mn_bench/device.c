@@ -101,7 +101,8 @@ static struct miscdevice mnb_misc = {
 /* Where a function of the kernel is; NULL if there is none of that name. */
 static void *mnb_find(const char *name)
 {
-	struct kprobe probe = { .symbol_name = name };
+	/* Never armed: all that is asked is where it is. */
+	struct kprobe probe = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
 	void *addr = NULL;
 
 	if (!register_kprobe(&probe)) {

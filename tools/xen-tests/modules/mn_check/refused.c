@@ -18,7 +18,8 @@ typedef void (*mn_end_fn)(struct mmu_notifier_range *range);
 /* Modules do not invalidate, so these are not exported. */
 static void *mn_find(const char *name)
 {
-	struct kprobe probe = { .symbol_name = name };
+	/* Never armed: QEMU may run another processor into a breakpoint that is gone again. */
+	struct kprobe probe = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
 	void *addr;
 
 	if (register_kprobe(&probe))
