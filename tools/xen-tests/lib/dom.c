@@ -190,6 +190,14 @@ unsigned long long dom_free_pages(void)
 	return info.free_pages;
 }
 
+/* All that the machine has; 0: not known. */
+unsigned long long dom_host_pages(void)
+{
+	xc_physinfo_t info = { };
+
+	return xc_physinfo(dom_xc(), &info) ? 0 : info.total_pages;
+}
+
 int dom_grant_mappings(pid_t pid)
 {
 	char path[64], line[512];

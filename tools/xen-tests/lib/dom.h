@@ -65,6 +65,7 @@ char *dom_census(void);
 
 /* The host's free memory, and the mappings of /dev/xen/gntdev in a process of dom0. */
 unsigned long long dom_free_pages(void);
+unsigned long long dom_host_pages(void);
 int dom_grant_mappings(pid_t pid);
 
 /* Starting and ending. To be up is to have an agent that answers; some of these wait for it. */

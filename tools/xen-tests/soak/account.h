@@ -87,7 +87,7 @@ static const struct account_what account_what[NR_ROWS] = {
 	[ROW_GRANTS] = { "grants of dom0 in use", "", 0 },
 	[ROW_DOMAINS] = { "domains and their traces", "lines", 0 },
 	[ROW_DOM0_PAGES] = { "dom0's own memory", "pages", 0 },
-	/* maptrack, and Xen's own heap */
+	/* maptrack, and Xen's own heap; see account_slack() */
 	[ROW_HOST_USED] = { "memory of the host", "pages", 64 },
 	[ROW_DMABUFS] = { "dma-bufs", "", 0 },
 	[ROW_IMPORTERS] = { "gnt_importer: open files", "", 0 },
@@ -451,9 +451,30 @@ static inline void account_base(struct account *base)
 	}
 }
 
+/*
+ * Where dom0's devices reach what dom0 maps and nothing else, Xen enters each page that is mapped
+ * into tables for the IOMMU. There can be one for each 2 MiB of the machine, and which of them
+ * it keeps is its own affair: 69 pages more after half an hour in lab gpu-dom0, none in lab pv,
+ * which does the same without an IOMMU, and where nothing more than usual is allowed.
+ */
+static inline long account_slack(int row)
+{
+	static long tables = -1;
+
+	if (row != ROW_HOST_USED)
+		return account_what[row].slack;
+	if (tables < 0) {
+		bool strict = !gm_run(NULL, 0, GM_TIMEOUT_MS,
+				      "xl info xen_commandline | grep -q dom0-iommu=strict");
+
+		tables = strict ? (dom_host_pages() << 12) >> 21 : 0;
+	}
+	return account_what[row].slack + tables;
+}
+
 static inline bool account_row_grew(const struct account *base, const struct account *now, int row)
 {
-	return now->value[row] > base->value[row] + account_what[row].slack;
+	return now->value[row] > base->value[row] + account_slack(row);
 }
 
 static inline long account_cache_growth(struct account *base, const struct account_cache *now)
@@ -505,7 +526,7 @@ static inline void account_print(struct account *base, const struct account *now
 		gm_note("%s%s: %ld, then %ld%s%s (%+ld; allowed: %ld)",
 			account_row_grew(base, now, i) ? "LEAK " : "", w->name, base->value[i],
 			now->value[i], *w->unit ? " " : "", w->unit,
-			now->value[i] - base->value[i], w->slack);
+			now->value[i] - base->value[i], account_slack(i));
 	}
 	for (unsigned int i = 0; i < now->nr_caches; i++) {
 		const struct account_cache *c = &now->cache[i];
