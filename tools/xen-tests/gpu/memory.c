@@ -196,6 +196,8 @@ TEST_F(memory, first_touch_of_a_huge_page_is_one_fault)
 	char *huge = anon_aligned(_metadata, PMD_SIZE, true);
 	struct xgpu_query before = gpu_query(_metadata, self->fd), after;
 
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		SKIP(return, "the kernel has no huge pages");
 	ASSERT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, huge, PMD_SIZE, 1));
 	after = gpu_query(_metadata, self->fd);
 	EXPECT_EQ(before.faults + 1, after.faults);
