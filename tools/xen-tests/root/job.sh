@@ -108,9 +108,14 @@ kernel_state()
 		sleep 6
 		echo scan >$leaks
 	done
-	[ -z "$(cat $leaks)" ]
-	result $? 1 kernel.no_memory_leaked "$(grep -c unreferenced $leaks) objects, see the console"
-	cat $leaks >&2
+	cat $leaks >/tmp/leaks
+	cat /tmp/leaks >&2
+	# The kernel's own test_hmm forgets its devices, and their names, when it is unloaded.
+	n=$(awk 'BEGIN { RS = "unreferenced object" }
+		 NR > 1 && !/hmm_dmirror|cdev_device_add/ { n++ }
+		 END { print n + 0 }' /tmp/leaks)
+	[ "$n" = 0 ]
+	result $? 1 kernel.no_memory_leaked "$n objects, see the console"
 	echo clear >$leaks
 	locks=$(sed -n 's/^ *debug_locks: *//p' /proc/lockdep_stats)
 	[ "$locks" = 1 ]
@@ -153,7 +158,8 @@ explain_silence()
 run_in_driver_domain()
 {
 	log=/var/log/xen/console/guest-driver.log
-	rm -f $log
+	relayed=/tmp/relayed
+	rm -f $log $relayed
 	suite=$1 granter=$2 ramdisk=$3 words=$4
 	shift 4
 	driver=$(start_guest driver "$GM_MAPPER" "ramdisk=\"$ramdisk\"" "$@" \
@@ -165,8 +171,8 @@ run_in_driver_domain()
 	oracle=$!
 	touch $log
 	tail -n +1 -f $log | tr -d '\r' |
-		awk '/^@@ begin/ { p = 1 }
-		     /^@@ done/ { exit }
+		awk -v relayed=$relayed '/^@@ begin/ { p = 1 }
+		     /^@@ done/ { print >relayed; exit }
 		     p || /^@@ data/ { print; fflush() }
 		     /^@@ end/ { p = 0 }' &
 	relay=$!
@@ -174,7 +180,8 @@ run_in_driver_domain()
 	witness=$!
 	wait_for $DRIVER_TOTAL driver_done $log "$driver" ||
 		setup_failed "$suite" "the driver domain does not end the suite"
-	sleep 1
+	# All that it has said is to arrive, on a busy computer, too.
+	! grep -q '^@@ done' $log || wait_for $GUEST_UP test -s $relayed
 	stop_guest driver
 	kill $oracle $relay $witness 2>/dev/null
 }
