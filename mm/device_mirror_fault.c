@@ -22,6 +22,7 @@
 #include <linux/slab.h>
 
 #include "device_mirror.h"
+#include "hmm_internal.h"
 
 /*
  * struct mirror_fault - one look at a chunk
@@ -568,12 +569,6 @@ EXPORT_SYMBOL_GPL(device_mirror_fault);
  * -- prefetch
  */
 
-/* What hmm_range_fault() looks into */
-static bool mirror_can_have(vm_flags_t vm_flags)
-{
-	return (vm_flags & VM_READ) && !(vm_flags & (VM_IO | VM_PFNMAP));
-}
-
 /*
  * The next piece of [*start, end) that is in one VMA, and in one chunk if a device can have it: 1.
  * There is none: 0. The mmap lock, which somebody may hold for long, was not to be had before a
@@ -595,7 +590,7 @@ static int mirror_next_piece(struct device_mirror *mirror, unsigned long *start,
 		*start = max(*start, vma->vm_start);
 		*vm_flags = vma->vm_flags;
 		*last = min(end, vma->vm_end);
-		if (mirror_can_have(*vm_flags))
+		if (hmm_looks_into(*vm_flags))
 			*last = min(*last, ALIGN(*start + 1, MIRROR_CHUNK_SIZE));
 	} else {
 		vma = NULL;
@@ -643,7 +638,7 @@ long device_mirror_prefetch(struct device_mirror *mirror, unsigned long start,
 		if (signal_pending(current))
 			return done ?: -EINTR;
 		/* Nothing is made ready for what is refused in the end. */
-		if (!mirror_can_have(vm_flags))
+		if (!hmm_looks_into(vm_flags))
 			continue;
 		one = vm_flags & VM_WRITE ? flags : flags & ~DEVICE_MIRROR_WRITE;
 		ret = 0;

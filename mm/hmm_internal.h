@@ -113,6 +113,13 @@ static __always_inline unsigned long hmm_order_flags(unsigned int order)
 	return (unsigned long)order << HMM_PFN_ORDER_SHIFT;
 }
 
+/* Is there anything to be had in a VMA? */
+static inline bool hmm_looks_into(vm_flags_t vm_flags)
+{
+	/* There is no architecture that allows writing without reading. */
+	return (vm_flags & VM_READ) && !(vm_flags & (VM_IO | VM_PFNMAP));
+}
+
 /* More than the next round can fault? One more, so that it knows what to expect next. */
 static inline bool hmm_todo_is_full(const struct hmm_walk *walk)
 {

@@ -272,10 +272,7 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask, unsigned long addr
 /* Is this a VMA that is looked into? If not, its pages are done with. */
 static int hmm_walk_test(unsigned long addr, unsigned long end, struct mm_walk *mm_walk)
 {
-	const vm_flags_t vm_flags = mm_walk->vma->vm_flags;
-
-	/* There is no architecture that allows writing without reading. */
-	if ((vm_flags & VM_READ) && !(vm_flags & (VM_IO | VM_PFNMAP)))
+	if (hmm_looks_into(mm_walk->vma->vm_flags))
 		return 0;
 	return hmm_impossible(mm_walk->private, addr, end) ?: 1;
 }

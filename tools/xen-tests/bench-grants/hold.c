@@ -30,23 +30,6 @@ FIXTURE_TEARDOWN(hold)
 
 /* -- kernel memory ------------------------------------------------------------------- */
 
-/* A line of /proc/meminfo, in KiB. */
-static long meminfo(const char *name)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	size_t len = strlen(name);
-	char line[128];
-	long kib = -1;
-
-	if (!f)
-		return -1;
-	while (kib < 0 && fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, len) && line[len] == ':')
-			kib = atol(line + len + 1);
-	fclose(f);
-	return kib;
-}
-
 #define CGROUP_ROOT	"/tmp/gm-bench-cgroup"
 #define CGROUP		CGROUP_ROOT "/mapper"
 
@@ -101,12 +84,12 @@ TEST_F_TIMEOUT(hold, memory, GM_LONG_TEST_S)
 	EXPECT_EQ(0, gm_write_file(CGROUP "/cgroup.procs", "0"));
 
 	gm_sleep_ms(3000);
-	slab = meminfo("Slab");
+	slab = gm_meminfo("Slab");
 	kernel = charged();
 	map_many(_metadata, self, index, addr);
 	/* memory.stat is brought up to date every two seconds. */
 	gm_sleep_ms(3000);
-	slab = (meminfo("Slab") - slab) * 1024;
+	slab = (gm_meminfo("Slab") - slab) * 1024;
 	kernel = charged() - kernel;
 	gm_note("%u pages: Slab %ld KiB, charged %ld KiB", MAPS * TABLE, slab / 1024,
 		kernel / 1024);

@@ -228,21 +228,6 @@ TEST_F(memory, prefetch_saves_faults)
 	EXPECT_EQ(9, *(uint64_t *)(self->mem + SIZE - 8));
 }
 
-/* kB of /proc/meminfo */
-static long meminfo(const char *name)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	long value = -1;
-	char line[128];
-
-	while (f && value < 0 && fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, strlen(name)))
-			value = atol(line + strlen(name) + 1);
-	if (f)
-		fclose(f);
-	return value;
-}
-
 /*
  * What cannot be read cannot be had, and no page tables of the device are made for it: 4 KiB for
  * each 2 MiB, here 64 MiB. The mapping after it can be had.
@@ -257,10 +242,10 @@ TEST_F(memory, prefetch_of_a_reservation_makes_nothing)
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, mprotect(p + reserved, some, PROT_READ | PROT_WRITE));
-	before = meminfo("MemFree");
+	before = gm_meminfo("MemFree");
 	EXPECT_EQ(0, gpu_range(self->fd, XGPU_IOCTL_PREFETCH, p, reserved + some,
 			       XGPU_PREFETCH_WRITE, &done));
-	after = meminfo("MemFree");
+	after = gm_meminfo("MemFree");
 	EXPECT_EQ(some, done);
 	EXPECT_LT(before - after, 16 << 10) TH_LOG("free: %ld, then %ld KiB", before, after);
 	EXPECT_EQ(0, munmap(p, reserved + some));

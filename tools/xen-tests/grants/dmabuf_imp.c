@@ -124,9 +124,6 @@ TEST_F_TIMEOUT(import, g15_grants_come_and_go, GM_TEST_S)
 	EXPECT_GRANTED(0);
 }
 
-#define LIMIT_USER	"/sys/module/xen_gntdev/parameters/limit_user"
-#define NOBODY		65534
-
 /* As who has no privilege; 0 if all of it was as it should be. */
 static int import_as_nobody(int gntdev, int fd, int domid, uint32_t *refs)
 {

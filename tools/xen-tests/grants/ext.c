@@ -157,7 +157,6 @@ TEST_F_TIMEOUT(ext, g10_not_asked_is_not_left_out, GM_TEST_S)
 		SKIP(return, "no fault injection");
 	EXPECT_ERRNO(EIO, MAP_REFS());
 	gntdev_no_fault();
-	fault_set(GNTDEV_DEBUGFS "/fail_map", "interval", 1);
 	EXPECT_EQ(GNTST_okay, status[1].status);
 	EXPECT_EQ(1, status[MANY - 1].status);
 	EXPECT_IN_USE(&self->gr, 0);

@@ -484,7 +484,7 @@ static void sweep_begin(FIXTURE_DATA(fail_nth) *self)
 	self->lost = objects_lost();
 	self->base = gntdev_now();
 	self->maptrack = gm_maptrack_frames(gm_self_domid());
-	self->slab = gm_slab_kb();
+	self->slab = gm_meminfo("Slab");
 	self->granted = gm_grants_given();
 	if (self->granted < 0)
 		gm_broken();
@@ -493,7 +493,7 @@ static void sweep_begin(FIXTURE_DATA(fail_nth) *self)
 
 static void sweep_end(struct __test_metadata *_metadata, FIXTURE_DATA(fail_nth) *self)
 {
-	long slab = gm_slab_kb();
+	long slab = gm_meminfo("Slab");
 
 	/* A page of maptrack is 256 handles, and a sweep has mapped many times that. */
 	EXPECT_EQ(self->maptrack, gm_maptrack_frames(gm_self_domid()));

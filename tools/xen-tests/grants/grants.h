@@ -19,6 +19,10 @@
 /* And what a worker, or the guest's kernel, does some time later. */
 #define LATER_MS	10000
 
+/* A user without privilege, and what the driver lets such a one hold */
+#define NOBODY		65534
+#define LIMIT_USER	"/sys/module/xen_gntdev/parameters/limit_user"
+
 struct granter {
 	struct gm_guest *g;
 	uint32_t domid;

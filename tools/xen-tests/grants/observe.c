@@ -487,10 +487,22 @@ TEST_F_TIMEOUT(observe, g09_access_waits_for_the_guest_and_mmap_does_not, GM_TES
 	EXPECT_IN_USE(&self->gr, 0);
 }
 
+/* @pid still waits for a guest; killed, it does not any more. */
+static void expect_waits_until_killed(META, pid_t pid)
+{
+	int status;
+
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	gntdev_no_fault();
+}
+
 /* ... nor is another thread's mmap() held up by one that waits, and who waits can be killed. */
 TEST_F_TIMEOUT(observe, g09_who_waits_for_the_guest_can_be_killed, GM_TEST_S)
 {
-	int fds[2], status;
+	int fds[2];
 	pid_t pid;
 
 	SKIP_WITHOUT_FAULTS();
@@ -511,11 +523,7 @@ TEST_F_TIMEOUT(observe, g09_who_waits_for_the_guest_can_be_killed, GM_TEST_S)
 	}
 	ASSERT_LT(0, child_ready(pid, fds));
 	gm_sleep_ms(300);
-	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
-	kill(pid, SIGKILL);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
-	gntdev_no_fault();
+	expect_waits_until_killed(_metadata, pid);
 	EXPECT_IN_USE(&self->gr, 0);
 	EXPECT_ALL_IS_WELL();
 }
@@ -529,7 +537,7 @@ static void no_op(int sig)
 TEST_F_TIMEOUT(observe, g09_signal_does_not_make_a_system_call_spin, GM_TEST_S)
 {
 	struct rusage before, after;
-	int fds[2], status;
+	int fds[2];
 	double busy;
 	pid_t pid;
 
@@ -556,11 +564,7 @@ TEST_F_TIMEOUT(observe, g09_signal_does_not_make_a_system_call_spin, GM_TEST_S)
 	gm_sleep_ms(100);
 	EXPECT_EQ(0, kill(pid, SIGUSR1));
 	gm_sleep_ms(2000);
-	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
-	kill(pid, SIGKILL);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
-	gntdev_no_fault();
+	expect_waits_until_killed(_metadata, pid);
 	ASSERT_EQ(0, getrusage(RUSAGE_CHILDREN, &after));
 	busy = after.ru_stime.tv_sec - before.ru_stime.tv_sec +
 	       (after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;

@@ -146,6 +146,7 @@ static inline void gntdev_no_fault(void)
 		fault_set(names[i], "probability", 0);
 		fault_set(names[i], "status", 0);
 		fault_set(names[i], "position", IN_THE_MIDDLE);
+		fault_set(names[i], "interval", 1);
 		fault_set(names[i], "task-filter", 0);
 	}
 	gm_write_file("/proc/self/make-it-fail", "0");

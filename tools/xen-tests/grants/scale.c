@@ -273,7 +273,7 @@ TEST_F_TIMEOUT(storm, processes_map_and_die, GM_LONG_TEST_S)
 	unsigned int seed = 20261127, lives = 0, wrong = 0;
 	int maptrack = gm_maptrack_frames(gm_self_domid()), after;
 	pid_t pids[PROCESSES] = { 0 };
-	long slab = gm_slab_kb();
+	long slab = gm_meminfo("Slab");
 
 	gm_note("seed %u", seed);
 	/* On a slow machine longer, until there have been more than live at a time. */
@@ -301,15 +301,14 @@ TEST_F_TIMEOUT(storm, processes_map_and_die, GM_LONG_TEST_S)
 	EXPECT_IN_USE_SOON(&self->gr, 0, LATER_MS);
 	after = gm_maptrack_frames(gm_self_domid());
 	gm_note("%u processes; maptrack pages %d, then %d; slab %ld KiB, then %ld", lives,
-		maptrack, after, slab, gm_slab_kb());
+		maptrack, after, slab, gm_meminfo("Slab"));
 	EXPECT_LE(0, maptrack);
 	EXPECT_LE(after, maptrack + MAPTRACK_SLACK);
-	EXPECT_TRUE(gm_wait(gm_slab_kb() < slab + SLAB_SLACK_KB, LATER_MS));
+	EXPECT_TRUE(gm_wait(gm_meminfo("Slab") < slab + SLAB_SLACK_KB, LATER_MS));
 }
 
 /* ---- ioctls at random, without privilege ---- */
 
-#define NOBODY 65534
 #define ROUNDS 5000
 #define ARENA (1UL << 20)
 
@@ -399,7 +398,6 @@ TEST_F_TIMEOUT(fuzz, unprivileged_ioctls_harm_nobody, GM_LONG_TEST_S)
 
 /* ---- what one user may hold ---- */
 
-#define LIMIT_USER	"/sys/module/xen_gntdev/parameters/limit_user"
 #define OTHERS		"64"
 
 /* Maps until it may not any more, in two files; 0 if all of it was as it should be. */

@@ -76,22 +76,22 @@ TEST_F_TIMEOUT(cycles, nothing_grows, GM_LONG_TEST_S)
 	ASSERT_EQ(0, gm_gnttab_read(self->gr.domid, &table));
 	maptrack = gm_maptrack_frames(self_domid);
 	ASSERT_LE(0, maptrack) TH_LOG("debug key g: %s", strerror(-maptrack));
-	slab = gm_slab_kb();
+	slab = gm_meminfo("Slab");
 
 	start = gm_now();
 	ASSERT_EQ(variant->cycles, cycle(self->xgt, grant, variant->cycles));
 	gm_note("%.0f cycles of map and unmap per second, %u page(s) each",
 		variant->cycles / (gm_now() - start), variant->pages);
 
-	EXPECT_TRUE(gm_wait(gm_slab_kb() < slab + SLAB_SLACK_KB, LATER_MS))
-		TH_LOG("slab grew from %ld to %ld KiB", slab, gm_slab_kb());
+	EXPECT_TRUE(gm_wait(gm_meminfo("Slab") < slab + SLAB_SLACK_KB, LATER_MS))
+		TH_LOG("slab grew from %ld to %ld KiB", slab, gm_meminfo("Slab"));
 	EXPECT_EQ(maptrack, gm_maptrack_frames(self_domid));
 	ASSERT_EQ(0, gm_gnttab_read(self->gr.domid, &after));
 	EXPECT_EQ(table.frames, after.frames);
 	EXPECT_EQ(table.granted, after.granted);
 	EXPECT_EQ(table.in_use, after.in_use);
 	gm_note("slab %ld -> %ld KiB, maptrack %d pages, grant table %u pages",
-		slab, gm_slab_kb(), maptrack, after.frames);
+		slab, gm_meminfo("Slab"), maptrack, after.frames);
 }
 
 /* ---- threads ---- */

@@ -6,6 +6,7 @@
 # its line.
 
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/kbuild.sh"
 
 stock=$GM_CACHE/tree/stock
 ours=$GM_CACHE/tree/ours
@@ -99,7 +100,7 @@ kbuild()
 	shift
 	(
 		unset MAKEFLAGS MFLAGS MAKELEVEL KERNEL LAB SUITE TEST
-		export CCACHE_DIR=$GM_CACHE/ccache CCACHE_NOHASHDIR=true
+		ccache_settings
 		export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=grantmirror KBUILD_BUILD_HOST=lab
 		make -s -C "$ours" O="$obj" -j"$(nproc)" CC="ccache gcc" \
 			HOSTCC="ccache gcc" "$@"

@@ -171,10 +171,10 @@ double gm_now(void);
 bool gm_kernel_is(const char *name);
 double gm_scale(void);
 void gm_sleep_ms(int ms);
-long gm_slab_kb(void);
 int gm_write_file(const char *path, const char *text);
 ssize_t gm_read_file(const char *path, char *text, size_t size);
 long gm_read_value(const char *path, const char *name);
+long gm_meminfo(const char *name);
 int gm_run(char *out, size_t size, int timeout_ms, const char *cmd);
 
 /*

@@ -53,22 +53,6 @@ void gm_sleep_ms(int ms)
 		;
 }
 
-/* The kernel's slab memory in KiB, or -1. */
-long gm_slab_kb(void)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	char line[128];
-	long kb = -1;
-
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Slab: %ld kB", &kb) == 1)
-			break;
-	fclose(f);
-	return kb;
-}
-
 /* For files of the kernel, which take what they want in one piece. */
 int gm_write_file(const char *path, const char *text)
 {
@@ -117,6 +101,15 @@ long gm_read_value(const char *path, const char *name)
 			found = value;
 	fclose(f);
 	return found;
+}
+
+/* A line of /proc/meminfo in KiB, or -1. */
+long gm_meminfo(const char *name)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s:", name);
+	return gm_read_value("/proc/meminfo", key);
 }
 
 /* Waits for @pid to end, and ends it when it takes longer than @timeout_ms. */

@@ -129,14 +129,6 @@ struct account {
 #define GNTDEV_STATS	"/sys/kernel/debug/xen/gntdev/stats"
 #define SLABS		"/sys/kernel/slab"
 
-static inline long account_meminfo(const char *name)
-{
-	char key[48];
-
-	snprintf(key, sizeof(key), "%s:", name);
-	return gm_read_value("/proc/meminfo", key);
-}
-
 /* Free pages that processors keep at hand, and that do not count as free: megabytes, at times */
 static inline long account_at_hand(void)
 {
@@ -160,10 +152,10 @@ static inline long account_unaccounted(void)
 		"MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab",
 		"KernelStack", "PageTables", "SecPageTables", "Percpu",
 	};
-	long rest = account_meminfo("MemTotal") - account_at_hand();
+	long rest = gm_meminfo("MemTotal") - account_at_hand();
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		long kib = account_meminfo(known[i]);
+		long kib = gm_meminfo(known[i]);
 
 		rest -= kib > 0 ? kib : 0;
 	}
@@ -386,10 +378,10 @@ static inline void account_read(struct account *a)
 	for (int i = 0; i < NR_ROWS; i++)
 		a->value[i] = -1;
 	account_slab(a);
-	a->value[ROW_SLAB] = account_meminfo("SUnreclaim");
+	a->value[ROW_SLAB] = gm_meminfo("SUnreclaim");
 	a->value[ROW_UNACCOUNTED] = account_unaccounted();
-	a->value[ROW_PERCPU] = account_meminfo("Percpu");
-	a->value[ROW_VMALLOC] = account_meminfo("VmallocUsed");
+	a->value[ROW_PERCPU] = gm_meminfo("Percpu");
+	a->value[ROW_VMALLOC] = gm_meminfo("VmallocUsed");
 	a->value[ROW_CGROUPS] = account_dying_cgroups();
 	account_processes(a);
 	a->value[ROW_INTERRUPTS] = account_lines("/proc/interrupts");

@@ -233,7 +233,7 @@ static void progress(FIXTURE_DATA(soak) *self, double *next)
 		gm_now() - self->began, done(self, CREATED_PV, CREATED_PVH),
 		done(self, SAVED, MIGRATED), done(self, SHUT_DOWN, CRASHED), self->b->done[MAPPED],
 		self->b->done[COPIED], self->b->done[EXPORTED], done(self, GPU_COPIED, GPU_CUT_OFF),
-		self->b->done[KILLED], account_meminfo("SUnreclaim"),
+		self->b->done[KILLED], gm_meminfo("SUnreclaim"),
 		not_yet(self) ? "; not yet: " : "", not_yet(self) ?: "");
 }
 
