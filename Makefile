@@ -27,6 +27,8 @@ LAB    ?=
 # test: these suites, this test (default: all)
 SUITE  ?=
 TEST   ?=
+# test: so many labs at a time (default: as many as this computer has room for)
+JOBS   ?=
 # 1: time in the machine is a count of instructions, for figures
 ICOUNT ?=
 # bench: how often each kernel runs
@@ -35,7 +37,7 @@ ROUNDS ?= 3
 KNOWN  ?=
 # report: 1, to measure again what has been measured
 FRESH  ?=
-export KERNEL LAB SUITE TEST ICOUNT ROUNDS KNOWN FRESH TIME SEED DEB_CONFIG EFI
+export KERNEL LAB SUITE TEST JOBS ICOUNT ROUNDS KNOWN FRESH TIME SEED DEB_CONFIG EFI
 
 # The processor of the lab's machine: x86, or what the lab's file says. What is made for
 # another one than x86 has a name of its own in build/.
@@ -245,6 +247,7 @@ help: ## this list
 		LAB "$$(cd configs/lab && echo *.conf | sed 's/\.conf//g'): the machine (configs/lab)" \
 		SUITE 'runner, xgpu-device, grants, tools, fuzz, gpu, gpu-owner, passthrough, lifecycle, clients, kunit, notifier, hmm, bench, bench-grants, bench-gpu, hmm-selftests, selftests, selftests-long, soak, bpftrace (FLAVOR=bpf); module (KERNEL=debian): one or more, in quotes' \
 		TEST 'one test, by the name that a test run prints' \
+		JOBS 'test: labs that run at a time (default: one for each processor and 4 GiB of free memory)' \
 		ICOUNT '1: time in the machine counts its instructions, for figures' \
 		KNOWN 'bench: ok, not to fail for a target whose miss is known and explained in Documentation/bench.md' \
 		FRESH 'report: 1, to measure again what has been measured' \

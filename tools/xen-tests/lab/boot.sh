@@ -29,9 +29,8 @@ read_lab "$lab"
 log=$GM_BUILD/logs/$lab
 results=$GM_BUILD/results/$lab
 
-# One lab of a checkout at a time: its logs, its results and this machine's
-# processors are shared.
-lock lab "$GM_BUILD"
+# Logs and results are the lab's: one machine of it at a time.
+lock "lab-$lab" "$GM_BUILD"
 
 # Only a machine that tests carries what suites need.
 suites=${SUITE:-}

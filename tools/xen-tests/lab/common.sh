@@ -121,7 +121,7 @@ fragments_of()
 # there that its kernel can run.
 read_lab()
 {
-	LAB_SUITES='' LAB_SUITES_LONG='' LAB_DEBIAN_SUITES='' LAB_FLAVORS='' LAB_TRIES=1 LAB_ARCH=x86
+	LAB_SUITES='' LAB_SUITES_LONG='' LAB_DEBIAN_SUITES='' LAB_FLAVORS='' LAB_TRIES=1 LAB_ARCH=x86 LAB_MINUTES=1
 	# shellcheck source=/dev/null
 	. "$GM_TOP/configs/lab/$1.conf"
 	if [ "$GM_KERNEL" = debian ]; then

@@ -429,6 +429,134 @@ t_kunit_stock_is_skipped()
 	kunit_kernel=stock kunit 4 '^1\.\.0 # SKIP'
 }
 
+# -- make test -------------------------------------------------------------------------
+
+# labs STATUS [VARIABLE=VALUE...]: test.sh in a checkout of its own with labs a, b and c, of
+# which c takes longest; boot.sh leaves in "ran" which began and how many then ran, its process
+# in LAB.pid. A lab that the file "stays" names goes on until it is ended; one that "killed"
+# names ends by a signal.
+labs()
+{
+	local rc=0 want=$1
+
+	shift
+	make_labs
+	env LAB= SUITE= TEST= JOBS= KERNEL=ours "$@" co/tools/xen-tests/lab/test.sh >out 2>&1 || rc=$?
+	[ $rc = "$want" ] || { echo "exit status $rc, expected $want"; return 1; }
+}
+
+make_labs()
+{
+	local lab=co/tools/xen-tests/lab name
+
+	: >ran
+	[ ! -d co ] || return 0
+	mkdir -p $lab co/configs/lab co/build co/tools/xen-tests/xgpu-device
+	cp "$GM_SCRIPTS"/{common,test}.sh $lab/
+	for name in a b c; do
+		echo 'LAB_SUITES=s1' >co/configs/lab/$name.conf
+	done
+	echo 'LAB_MINUTES=5' >>co/configs/lab/c.conf
+	echo 'LAB_SUITES=' >co/configs/lab/d.conf
+	printf '#!/bin/bash\n' | tee $lab/selftest.sh >co/tools/xen-tests/xgpu-device/test.sh
+	cat >$lab/boot.sh <<-'END'
+	#!/bin/bash
+	. "$(dirname "$0")/common.sh"
+	cd "$GM_TOP/.."
+	echo $$ >"$2.pid"
+	touch "$2.runs"
+	echo "$2 of $(find . -maxdepth 1 -name '*.runs' | wc -l)" >>ran
+	trap 'exit 143' TERM
+	! grep -qsx "$2" killed || exit 143
+	while grep -qsx "$2" stays; do
+		sleep 0.1
+	done
+	sleep 0.5
+	rm "$2.runs"
+	mkdir -p "$GM_BUILD/results/$2"
+	echo "2 0 1" >"$GM_BUILD/results/$2/counts"
+	END
+	chmod +x $lab/*.sh co/tools/xen-tests/xgpu-device/test.sh
+	mkdir -p co/build/results/{runner,xgpu-device}
+	echo 1 0 0 | tee co/build/results/runner/counts >co/build/results/xgpu-device/counts
+}
+
+# ended LAB: its process has gone, or does so now
+ended()
+{
+	local try
+
+	for ((try = 0; try < 50; try++)); do
+		kill -0 "$(cat "$1.pid")" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	echo "$1 goes on"
+	return 1
+}
+
+t_labs_one_at_a_time()
+{
+	labs 0 JOBS=1 || return
+	ran 'c of 1,a of 1,b of 1' || return
+	grep -qx '8 passed, 0 failed, 3 skipped' out
+}
+
+t_labs_side_by_side()
+{
+	labs 0 JOBS=2 || return
+	sort ran | cut -d' ' -f1 | paste -sd, | grep -qx a,b,c || return
+	grep -q '^c ' <(head -n 2 ran) || { echo "c, which takes longest, came last"; return 1; }
+	grep -q ' of 2$' ran || { echo "never two"; return 1; }
+	! grep -q ' of 3$' ran || { echo "three, and two were asked for"; return 1; }
+	grep -qx '8 passed, 0 failed, 3 skipped' out
+}
+
+t_labs_named_twice_run_once()
+{
+	labs 0 JOBS=2 LAB='b a b' || return
+	sort ran | cut -d' ' -f1 | paste -sd, | grep -qx a,b
+}
+
+t_labs_all_end_with_one_that_is_stopped()
+{
+	echo c >stays
+	echo b >killed
+	labs 143 JOBS=3 || return
+	ended c
+}
+
+t_labs_end_with_make_test()
+{
+	local signal pid rc try
+
+	echo a >stays
+	for signal in INT:130 TERM:143; do
+		make_labs
+		rm -f a.pid
+		# In a process group of its own, or the shell has SIGINT ignored.
+		set -m
+		env LAB= SUITE= TEST= JOBS=2 KERNEL=ours co/tools/xen-tests/lab/test.sh >out 2>&1 &
+		pid=$!
+		set +m
+		for ((try = 0; try < 100; try++)); do
+			[ ! -s a.pid ] || break
+			sleep 0.1
+		done
+		kill -"${signal%:*}" -- "-$pid"
+		rc=0
+		wait $pid || rc=$?
+		[ $rc = "${signal#*:}" ] || { echo "$signal: exit status $rc"; return 1; }
+		ended a || return
+	done
+}
+
+t_labs_number_is_checked()
+{
+	labs 1 JOBS=many || return
+	grep -q '^error: JOBS=many' out || return
+	labs 1 JOBS=0
+}
+
 # -- make test-all ---------------------------------------------------------------------
 
 # all_of_it STATUS REGEX...: test-all.sh in a checkout of its own, whose suites

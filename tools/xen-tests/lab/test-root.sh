@@ -97,7 +97,7 @@ try_image()
 	local log=$out/console.log firmware=()
 
 	[ -e "$iso" ] || die "there is no $iso: make test-root LAB=$lab"
-	lock lab "$GM_BUILD"
+	lock "lab-$lab" "$GM_BUILD"
 	say "test root: from GRUB on, in QEMU (console: $log)"
 	fresh_dir "$out/results"
 	: >"$log"

@@ -4,6 +4,10 @@
 # test.sh: all suites on all labs, or those that SUITE and LAB name (a suite of
 # LAB_SUITES_LONG, or a lab with another processor than x86, only when it is named). The
 # last line is the count, alone; the exit status says whether anything failed.
+#
+# JOBS labs run at a time (default: one for each processor that there is memory for), the
+# long ones first. Each line says of which lab it is, and what a test has to say follows its
+# line at once (labrun.c).
 
 . "$(dirname "$0")/common.sh"
 
@@ -72,6 +76,71 @@ run_lab()
 	done
 }
 
+# A lab needs about a processor and 4 GiB (LAB_MEMORY, and QEMU's own).
+jobs_at_once()
+{
+	local n
+
+	n=$(awk '/^MemAvailable:/ { print int($2 / (4 * 1024 * 1024)) }' /proc/meminfo)
+	[ "$n" -lt "$(nproc)" ] || n=$(nproc)
+	echo $((n > 1 ? n : 1))
+}
+
+case ${JOBS:-} in
+'')	jobs=$(jobs_at_once) ;;
+*[!0-9]* | 0)
+	die "JOBS=$JOBS: a number of labs to run at a time, from 1" ;;
+*)	jobs=$JOBS ;;
+esac
+
+# Labs that run: by process, which leads a process group of its own.
+declare -A running=() suites_of=() begun=()
+
+# Whatever ends this script ends them; labrun takes its QEMU with it.
+end_labs()
+{
+	local pid
+
+	for pid in "${!running[@]}"; do
+		kill -TERM -- "-$pid" 2>/dev/null || true
+	done
+	wait
+}
+trap end_labs EXIT
+trap 'exit 143' TERM
+
+# start_lab LAB: in the background, with what suites_of has for it
+start_lab()
+{
+	local suites=${suites_of[$1]}
+
+	read_lab "$1"
+	say "$1: $suites (kernel: $GM_KERNEL; console: build/logs/$1/console.log)"
+	set -m
+	# The parent's traps are not for it.
+	(trap - EXIT TERM INT; run_lab "$1" "$suites" "$LAB_TRIES") </dev/null &
+	set +m
+	running[$!]=$1
+	begun[$1]=$SECONDS
+}
+
+# finish_lab: waits for one of those that run, and counts it
+finish_lab()
+{
+	local pid lab rc=0
+
+	wait -n -p pid "${!running[@]}" || rc=$?
+	[ -n "${pid:-}" ] || die "a lab ended unseen"
+	lab=${running[$pid]}
+	unset "running[$pid]"
+	# Stopped by a signal: so are we, and the others.
+	[ $rc -lt 128 ] || exit $rc
+	add "$GM_BUILD/results/$lab"
+	keep "$lab" "${suites_of[$lab]}"
+	note "$lab: $(duration $((SECONDS - begun[$lab])))"
+	programs=$((programs + $(find "$GM_BUILD/results/$lab" -mindepth 2 -name '*.ktap' | wc -l)))
+}
+
 # The machine that runs the tests is tested first: were it wrong, nothing that
 # follows could be believed. Not when one test of another suite is asked for.
 if [ -n "$(selected runner)" ] && [ -z "${LAB:-}" ] &&
@@ -96,8 +165,8 @@ fi
 
 mkdir -p "$GM_BUILD/results"
 known="runner xgpu-device"
-labs=${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}
-for lab in $labs; do
+queue=()
+for lab in ${LAB:-$(cd "$GM_TOP/configs/lab" && echo *.conf | sed 's/\.conf//g')}; do
 	conf=$GM_TOP/configs/lab/$lab.conf
 	[ -e "$conf" ] || die "there is no lab '$lab' in configs/lab"
 	read_lab "$lab"
@@ -108,11 +177,17 @@ for lab in $labs; do
 	[ -n "$LAB_SUITES" ] || [ "$GM_KERNEL" != debian ] || [ -z "${LAB:-}" ] ||
 		die "lab '$lab' has no suite that Debian's kernel can run (LAB_DEBIAN_SUITES)"
 	[ -n "$suites" ] || continue
-	say "$lab: ${suites% } (kernel: $GM_KERNEL; console: build/logs/$lab/console.log)"
-	run_lab "$lab" "${suites% }" "$LAB_TRIES"
-	add "$GM_BUILD/results/$lab"
-	keep "$lab" "${suites% }"
-	programs=$((programs + $(find "$GM_BUILD/results/$lab" -mindepth 2 -name '*.ktap' | wc -l)))
+	[ -n "${suites_of[$lab]:-}" ] || queue+=("$LAB_MINUTES $lab")
+	suites_of[$lab]=${suites% }
+done
+mapfile -t queue < <(printf '%s\n' "${queue[@]}" | sort -s -n -r -k 1,1)
+for entry in "${queue[@]}"; do
+	[ -n "$entry" ] || continue
+	[ ${#running[@]} -lt "$jobs" ] || finish_lab
+	start_lab "${entry#* }"
+done
+while [ ${#running[@]} != 0 ]; do
+	finish_lab
 done
 for suite in ${SUITE:-}; do
 	case " $known " in
