@@ -290,6 +290,8 @@ static void xgpu_reset_done(struct pci_dev *pdev)
 {
 	struct xgpu *xgpu = pci_get_drvdata(pdev);
 
+	/* It may answer again. */
+	WRITE_ONCE(xgpu->lost, false);
 	xgpu_reset(xgpu, READ_ONCE(xgpu->resets), "its function was reset");
 	if (xgpu->has_memory)
 		xgpu_vram_resume(xgpu);

@@ -112,6 +112,7 @@
 
 /* Failures, for tests of drivers */
 #define XGPU_FAIL_PHYS			0x0210	/* so many physical commands to come fail */
+#define XGPU_FAIL_SILENT		0x0214	/* 1: mute until its function is reset */
 
 /* Stale TLB entries: those that the page table does not have any more */
 #define XGPU_STALE_CHECK		0x0220	/* bit 0: each hit is compared with the table */

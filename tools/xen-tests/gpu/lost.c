@@ -204,19 +204,31 @@ TEST_F_TIMEOUT(lost, what_goes_with_the_device_is_a_bus_error, GM_TEST_S)
 	close(out[1]);
 }
 
+/* The file that resets the function when it is written to. Returns why there is none, or NULL. */
+static const char *reset_file(char file[PATH_MAX + 16])
+{
+	char path[PATH_MAX], method[64] = "";
+
+	if (!regs_device(GPU_0, path))
+		return "no such device";
+	snprintf(file, PATH_MAX + 16, "%s/reset_method", path);
+	if (gm_read_file(file, method, sizeof(method)) < 0 || !strstr(method, "flr"))
+		return "no reset of the function from here: it is another domain's";
+	/* Xen restores MSI for dom0 alone; xen-pciback does not know that it was lost. */
+	if (gm_self_is_pv() && gm_self_domid() > 0)
+		return "a PV domain's device has no interrupts after that";
+	snprintf(file, PATH_MAX + 16, "%s/reset", path);
+	return NULL;
+}
+
 /* Video memory does not survive a reset of the function: it moves out first, or is lost. */
 TEST_F_TIMEOUT(lost, reset_of_the_function, GM_TEST_S)
 {
-	char path[PATH_MAX], file[PATH_MAX + 16], method[64] = "";
+	char file[PATH_MAX + 16];
+	const char *why = reset_file(file);
 
-	ASSERT_TRUE(regs_device(GPU_0, path));
-	snprintf(file, sizeof(file), "%s/reset_method", path);
-	if (gm_read_file(file, method, sizeof(method)) < 0 || !strstr(method, "flr"))
-		SKIP(return, "no reset of the function from here: it is another domain's");
-	/* Xen restores MSI for dom0 alone; xen-pciback does not know that it was lost. */
-	if (gm_self_is_pv() && gm_self_domid() > 0)
-		SKIP(return, "a PV domain's device has no interrupts after that");
-	snprintf(file, sizeof(file), "%s/reset", path);
+	if (why)
+		SKIP(return, "%s", why);
 	ASSERT_EQ(0, to_vram(self->fd, self->mem, THERE));
 	ASSERT_EQ(0, gm_write_file(file, "1"));
 	EXPECT_EQ(0, gpu_query(_metadata, self->fd).vram_used);
@@ -230,6 +242,32 @@ TEST_F_TIMEOUT(lost, reset_of_the_function, GM_TEST_S)
 	EXPECT_TRUE(is_all(self->mem, 0, THERE, true));
 	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem + THERE, SIZE - THERE, 3));
 	EXPECT_EQ(3, *(uint64_t *)(self->mem + SIZE - 8));
+}
+
+/* A device that has not answered for a while is as good as any other, once it is reset. */
+TEST_F_TIMEOUT(lost, silent_until_the_function_is_reset, GM_TEST_S)
+{
+	long timeout = regs_param("timeout_ms", 300);
+	char file[PATH_MAX + 16];
+	const char *why = reset_file(file);
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(0, to_vram(self->fd, self->mem, THERE));
+	self->regs[XGPU_FAIL_SILENT / 4] = 1;
+	EXPECT_EQ(0xffffffff, self->regs[XGPU_ID / 4]);
+	EXPECT_TRUE(is_all(self->mem, 0, THERE, true));
+	EXPECT_TRUE(is_all(self->mem + THERE, THERE, SIZE - THERE, false));
+
+	ASSERT_EQ(0, gm_write_file(file, "1"));
+	EXPECT_EQ(XGPU_ID_MAGIC, self->regs[XGPU_ID / 4]);
+	EXPECT_EQ(0, gpu_query(_metadata, self->fd).vram_used);
+	ASSERT_EQ(0, to_vram(self->fd, self->mem + THERE, SIZE - THERE));
+	EXPECT_EQ(SIZE - THERE, gpu_query(_metadata, self->fd).vram_used);
+	EXPECT_TRUE(is_all(self->mem + THERE, THERE, SIZE - THERE, false));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, self->mem + THERE, SIZE - THERE, 3));
+	EXPECT_EQ(3, *(uint64_t *)(self->mem + SIZE - 8));
+	regs_param("timeout_ms", timeout);
 }
 
 /*

@@ -200,6 +200,8 @@ static uint32_t read_device(struct xgpu *s, hwaddr reg)
 		return s->lat_fault;
 	case XGPU_FAIL_PHYS:
 		return s->fail_phys;
+	case XGPU_FAIL_SILENT:
+		return 0;
 	case XGPU_STALE_CHECK:
 		return s->stale_check;
 	case XGPU_SCAN_CONTEXT:
@@ -314,6 +316,8 @@ static uint64_t reg_read(void *opaque, hwaddr reg, unsigned int size)
 	struct xgpu *s = opaque;
 
 	(void)size;
+	if (s->silent)
+		return UINT32_MAX;
 	if (reg < XGPU_CTX_BASE)
 		return read_device(s, reg);
 	reg -= XGPU_CTX_BASE;
@@ -475,6 +479,9 @@ static void write_device(struct xgpu *s, hwaddr reg, uint32_t value)
 	case XGPU_FAIL_PHYS:
 		s->fail_phys = value;
 		break;
+	case XGPU_FAIL_SILENT:
+		s->silent = value & 1;
+		break;
 	case XGPU_STALE_CHECK:
 		s->stale_check = value & 1;
 		break;
@@ -561,6 +568,8 @@ static void reg_write(void *opaque, hwaddr reg, uint64_t value, unsigned int siz
 	struct xgpu *s = opaque;
 
 	(void)size;
+	if (s->silent)
+		return;
 	if (s->accessing) {
 		xgpu_error(s, NULL, XGPU_ERR_REENTRANT, reg, 0, value);
 		return;

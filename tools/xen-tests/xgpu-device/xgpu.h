@@ -162,6 +162,7 @@ struct xgpu {
 
 	uint32_t lat_command, lat_kib, lat_shootdown, lat_fault;
 	uint32_t fail_phys;
+	bool silent;
 	uint32_t stale_check;
 
 	uint64_t scan_first, scan_last;

@@ -102,6 +102,23 @@ TEST_F(xgpu, function_level_reset_clears_everything)
 	EXPECT_EQ(gpu_run(&self->c, &nop), XGPU_ST_OK);
 }
 
+TEST_F(xgpu, silent_until_its_function_is_reset)
+{
+	unsigned int at = gpu_capability(&self->g, 0x10);
+
+	gpu_write(&self->g, XGPU_LAT_FAULT, 77);
+	gpu_write(&self->g, XGPU_FAIL_SILENT, 1);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_ID), 0xffffffff);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_CTX(1, XGPU_CTX_CONTROL)), 0xffffffff);
+	gpu_write(&self->g, XGPU_RESET, XGPU_RESET_DEVICE);
+	gpu_write(&self->g, XGPU_FAIL_SILENT, 0);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_LAT_FAULT), 0xffffffff);
+	gpu_config_write(&self->g, at + 8, gpu_config(&self->g, at + 8) | 1 << 15);
+	gpu_pci_init(&self->g);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_ID), XGPU_ID_MAGIC);
+	EXPECT_EQ(gpu_read(&self->g, XGPU_LAT_FAULT), 5000);
+}
+
 TEST_F(xgpu, device_reset_keeps_video_memory_unless_asked)
 {
 	struct xgpu_cmd nop = { .op = XGPU_OP_NOP };
