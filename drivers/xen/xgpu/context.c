@@ -203,12 +203,14 @@ static u64 xgpu_ctx_progress(struct xgpu_ctx *ctx)
 
 /*
  * The device does nothing for it any more, neither DMA nor anything else, when this returns:
- * reading makes sure that what was written has arrived.
+ * reading makes sure that what was written has arrived; or it does nothing for anybody. Under
+ * reset_lock.
  */
 static void xgpu_ctx_stop(struct xgpu_ctx *ctx)
 {
 	xgpu_write(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_RESET), 1);
-	xgpu_read(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_STATE));
+	if (xgpu_read(ctx->xgpu, XGPU_CTX(ctx->id, XGPU_CTX_STATE)) == U32_MAX)
+		xgpu_isolate_lost(ctx->xgpu);
 }
 
 static void xgpu_watchdog_hung(struct xgpu_ctx *ctx)

@@ -191,6 +191,12 @@ u64 xgpu_shoot_start(struct xgpu *xgpu, u16 context, u64 first, u64 last)
 	return seq;
 }
 
+/* How long to wait for it: one that is known not to answer will not do so later. */
+static unsigned long xgpu_patience(struct xgpu *xgpu)
+{
+	return READ_ONCE(xgpu->lost) ? 0 : xgpu_timeout();
+}
+
 static bool xgpu_shoot_is_done(struct xgpu *xgpu, u64 seq)
 {
 	return le64_to_cpu(READ_ONCE(*xgpu->shoot_done)) >= seq ||
@@ -211,7 +217,7 @@ static bool xgpu_shoot_is_done(struct xgpu *xgpu, u64 seq)
  */
 void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 seq)
 {
-	unsigned long limit = xgpu_timeout(), deadline = jiffies + limit;
+	unsigned long limit = xgpu_patience(xgpu), deadline = jiffies + limit;
 	unsigned int resets = READ_ONCE(xgpu->resets);
 
 	while (!seq) {
@@ -227,6 +233,7 @@ void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 
 	/* A reset that somebody else has made may be older than this shootdown. */
 	do {
 		resets = READ_ONCE(xgpu->resets);
+		limit = xgpu_patience(xgpu);
 		if (!wait_event_timeout(xgpu->shoot_wait, xgpu_shoot_is_done(xgpu, seq), limit))
 			xgpu_reset(xgpu, resets, "a shootdown does not end");
 	} while (!xgpu_shoot_is_done(xgpu, seq));

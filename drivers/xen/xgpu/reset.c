@@ -27,10 +27,7 @@ unsigned long xgpu_timeout(void)
 	return msecs_to_jiffies(max(READ_ONCE(xgpu_timeout_ms), 10U));
 }
 
-/*
- * Is the device gone, without having said goodbye? Then it does no DMA, and there is nothing
- * to wait for any more.
- */
+/* Is the device gone, or as good as gone? Then there is nothing to wait for any more. */
 bool xgpu_is_lost(struct xgpu *xgpu)
 {
 	if (!READ_ONCE(xgpu->lost) && xgpu_read(xgpu, XGPU_ID) == U32_MAX) {
@@ -38,6 +35,23 @@ bool xgpu_is_lost(struct xgpu *xgpu)
 		WRITE_ONCE(xgpu->lost, true);
 	}
 	return READ_ONCE(xgpu->lost);
+}
+
+/*
+ * A device that does not answer cannot be told to stop, and what it was told before may go on: so
+ * it is taken off the bus, through configuration space, before anything is freed that it knows
+ * of. It is let on again when it has been reset. Nothing to do for one that answers.
+ */
+void xgpu_isolate_lost(struct xgpu *xgpu)
+{
+	u16 command;
+
+	lockdep_assert_held(&xgpu->reset_lock);
+	if (!xgpu_is_lost(xgpu))
+		return;
+	pci_clear_master(xgpu->pdev);
+	/* The answer comes after what it has written before. */
+	pci_read_config_word(xgpu->pdev, PCI_COMMAND, &command);
 }
 
 /*
@@ -112,14 +126,16 @@ void xgpu_reset(struct xgpu *xgpu, unsigned int seen, const char *why)
 		WRITE_ONCE(xgpu->vram_lost, true);
 		queue_work(xgpu->wq, &xgpu->vram_work);
 	}
-	if (!xgpu_is_lost(xgpu))
+	if (!xgpu_is_lost(xgpu)) {
 		dev_err(xgpu_dev(xgpu), "%s: resetting it\n", why);
-	/* Whoever has refused too many of its accesses may have taken the bus away from it. */
-	pci_set_master(xgpu->pdev);
+		/* Who has refused too many of its accesses may have taken the bus away from it. */
+		pci_set_master(xgpu->pdev);
+	}
 	xgpu_write(xgpu, XGPU_INT_ENABLE, 0);
 	xgpu_write(xgpu, XGPU_RESET, XGPU_RESET_DEVICE);
 	/* Reading makes sure that it has arrived. */
 	xgpu_read(xgpu, XGPU_STATUS);
+	xgpu_isolate_lost(xgpu);
 
 	xgpu_restart_contexts(xgpu);
 	xgpu_hw_start(xgpu, true);

@@ -211,6 +211,7 @@ void xgpu_vram_resume(struct xgpu *xgpu);
 void xgpu_vram_work(struct work_struct *work);
 unsigned long xgpu_timeout(void);
 bool xgpu_is_lost(struct xgpu *xgpu);
+void xgpu_isolate_lost(struct xgpu *xgpu);
 bool xgpu_was_reset(struct xgpu *xgpu);
 
 /* engine.c */

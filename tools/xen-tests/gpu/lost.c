@@ -271,6 +271,72 @@ TEST_F_TIMEOUT(lost, silent_until_the_function_is_reset, GM_TEST_S)
 }
 
 /*
+ * A silent device cannot be told that pages have gone: what it has begun must not end in them
+ * when they are somebody else's (here: another mapping's).
+ */
+TEST_F_TIMEOUT(lost, silent_device_writes_no_more, GM_TEST_S)
+{
+	/* The page is written 2 s after the command has begun. */
+	const uint32_t slow = 500000000;
+	int memory = memfd_create("pages", MFD_CLOEXEC);
+	volatile uint64_t *gone, *there;
+	char file[PATH_MAX + 16];
+	const char *why = reset_file(file);
+	long timeout;
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(0, ftruncate(memory, GM_PAGE_SIZE));
+	gone = mmap(NULL, GM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	there = mmap(NULL, GM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	ASSERT_TRUE(gone != MAP_FAILED && there != MAP_FAILED);
+	ASSERT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, (void *)gone, GM_PAGE_SIZE, 1));
+	ASSERT_EQ(1, *there);
+
+	self->regs[XGPU_LAT_KIB / 4] = slow;
+	ASSERT_LT(0, gpu_submit(self->fd, XGPU_WORK_FILL, (void *)gone, NULL, GM_PAGE_SIZE, 2));
+	gm_sleep_ms(100);
+	self->regs[XGPU_FAIL_SILENT / 4] = 1;
+	timeout = regs_param("timeout_ms", 300);
+	ASSERT_EQ(0, munmap((void *)gone, GM_PAGE_SIZE));
+	*there = 3;
+	gm_sleep_ms(3000);
+	EXPECT_EQ(3, *there);
+	EXPECT_EQ(1, there[1]);
+
+	ASSERT_EQ(0, gm_write_file(file, "1"));
+	EXPECT_EQ(XGPU_FENCE_OK, gpu_fill(self->fd, (void *)there, GM_PAGE_SIZE, 4));
+	EXPECT_EQ(4, *there);
+	regs_param("timeout_ms", timeout);
+	munmap((void *)there, GM_PAGE_SIZE);
+	close(memory);
+}
+
+/* Nor is it asked, and waited for, again and again. */
+TEST_F_TIMEOUT(lost, silent_device_is_waited_for_once, GM_TEST_S)
+{
+	const unsigned int pages = 40;
+	long timeout = regs_param("timeout_ms", 1000);
+	int64_t begun;
+	char file[PATH_MAX + 16];
+	const char *why = reset_file(file);
+	unsigned int i;
+
+	if (why)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(0, gpu_range(self->fd, XGPU_IOCTL_PREFETCH, self->mem, pages * GM_PAGE_SIZE, 0, NULL));
+	self->regs[XGPU_FAIL_SILENT / 4] = 1;
+	begun = now_ns();
+	for (i = 0; i < pages; i++)
+		ASSERT_EQ(0, madvise(self->mem + i * GM_PAGE_SIZE, GM_PAGE_SIZE, MADV_DONTNEED));
+	gm_note("%u pages given back in %ld ms, the limit is 1000", pages, (now_ns() - begun) / 1000000);
+	/* Each for itself would take 40 s. */
+	EXPECT_GT(20000, (now_ns() - begun) / 1000000);
+	ASSERT_EQ(0, gm_write_file(file, "1"));
+	regs_param("timeout_ms", timeout);
+}
+
+/*
  * Somebody else resets the device, and says nothing (as xl does to a PV domain that it takes the
  * device from): what was in video memory must not come back as what the reset has left.
  */
