@@ -227,21 +227,25 @@ static long memory_oldest(struct device_memory *memory)
 }
 
 /*
- * Sees to it that @nr pages could be allocated, by eviction if need be. Returns 0 or -ENOSPC: in
- * a whole round through the blocks none could be emptied so far.
+ * Sees to it that @nr pages could be allocated, by eviction if need be. Returns 0; -EINTR when
+ * killed; or -ENOSPC: in a whole round through the blocks none could be emptied so far, or
+ * one cannot be for a reason that is the next one's, too (no memory, a device that does not
+ * copy). Who asks again begins with another block.
  */
 int memory_make_room(struct device_memory *memory, unsigned int nr)
 {
 	unsigned long tries = memory->nr_blocks;
-	long block, moved;
+	long block, moved = 0;
 
 	if (nr > MEMORY_BLOCK_PAGES || READ_ONCE(memory->dying))
 		return -ENOSPC;
 	if (memory_has_room(memory, nr))
 		return 0;
 
-	mutex_lock(&memory->evict_lock);
-	while (!memory_has_room(memory, nr) && tries--) {
+	if (mutex_lock_killable(&memory->evict_lock))
+		return -EINTR;
+	while (!memory_has_room(memory, nr) && tries-- && moved >= 0 &&
+	       !fatal_signal_pending(current)) {
 		block = memory_oldest(memory);
 		if (block < 0)
 			break;
@@ -250,6 +254,8 @@ int memory_make_room(struct device_memory *memory, unsigned int nr)
 			atomic64_add(moved, &memory->evicted);
 	}
 	mutex_unlock(&memory->evict_lock);
+	if (fatal_signal_pending(current))
+		return -EINTR;
 	return memory_has_room(memory, nr) ? 0 : -ENOSPC;
 }
 

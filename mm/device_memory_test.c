@@ -9,6 +9,7 @@
 #include <linux/mman.h>
 #include <linux/rmap.h>
 
+#include "device_mirror.h"
 #include "device_mirror_test.h"
 #include "internal.h"
 
@@ -292,6 +293,40 @@ static void copy_that_fails(struct kunit *test)
 	mt_device_free(device);
 }
 
+static void mt_count_copies(struct mt_device *device, const struct device_memory_copy *copies)
+{
+	device->copies++;
+}
+
+/* Whoever is in the way of others stays there, if making room fails, or is not wanted any more. */
+static void making_room_ends_with_the_first_error(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+	unsigned long i;
+
+	mt_map_small(ctx, 0, HT_PAGES);
+	ht_fill(ctx, 0, HT_PAGES);
+	for (i = 0; i < MT_MEMORY >> PAGE_SHIFT; i += HT_PMD_PAGES)
+		KUNIT_EXPECT_EQ(test, mt_move(device, i, HT_PMD_PAGES), (long)PMD_SIZE);
+	device->in_copy = mt_count_copies;
+	device->copy_error = -EIO;
+	KUNIT_EXPECT_GT(test, mt_move(device, i, HT_PMD_PAGES), 0L);
+	KUNIT_EXPECT_EQ(test, device->copies, 1);
+	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), (u64)MT_MEMORY);
+
+	device->copy_error = 0;
+	allow_signal(SIGKILL);
+	send_sig(SIGKILL, current, 1);
+	KUNIT_EXPECT_EQ(test, memory_make_room(&device->memory, 1), -EINTR);
+	flush_signals(current);
+	disallow_signal(SIGKILL);
+	KUNIT_EXPECT_EQ(test, device->copies, 1);
+	KUNIT_EXPECT_EQ(test, memory_make_room(&device->memory, 1), 0);
+	mt_expect_cpu(ctx, 0, HT_PAGES);
+	mt_device_free(device);
+}
+
 /* A page that somebody looks at does not go; that is said, and the others go. */
 static void eviction_says_what_is_left(struct kunit *test)
 {
@@ -526,6 +561,7 @@ static struct kunit_case device_memory_cases[] = {
 	KUNIT_CASE(advice_goes_with_the_mapping),
 	KUNIT_CASE(memory_of_files_stays),
 	KUNIT_CASE(copy_that_fails),
+	KUNIT_CASE(making_room_ends_with_the_first_error),
 	KUNIT_CASE(eviction_says_what_is_left),
 	KUNIT_CASE(destroying_brings_all_back),
 	KUNIT_CASE(what_is_lost_is_a_bus_error),

@@ -501,7 +501,7 @@ int device_mirror_init(struct device_mirror *mirror, struct device *dev, struct 
 	mirror->mm = mm;
 	mirror->ops = ops;
 	mirror->memory = memory;
-	xa_init(&mirror->windows);
+	xa_init_flags(&mirror->windows, XA_FLAGS_ACCOUNT);
 	mt_init_flags(&mirror->advice, MT_FLAGS_USE_RCU);
 	INIT_WORK(&mirror->gc, mirror_gc);
 	mmgrab(mm);

@@ -468,8 +468,11 @@ static int mirror_move(struct device_mirror *mirror, unsigned long start, unsign
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
 	/* Before the mmap lock: others of this process need not wait for room. */
-	if (memory_make_room(mirror->memory, (end - start) >> PAGE_SHIFT))
+	ret = memory_make_room(mirror->memory, (end - start) >> PAGE_SHIFT);
+	if (ret) {
+		ret = ret == -EINTR ? ret : 0;
 		goto out;
+	}
 	ret = mmap_read_lock_killable(mm);
 	if (ret)
 		goto out;

@@ -41,6 +41,7 @@ struct mt_entry {
  * @has_memory: @memory is there
  * @vram: what is in it
  * @copy_error: what copies return
+ * @copies: calls, where @in_copy counts them
  * @in_copy: called by each copy first, unless NULL
  * @no_peer: another device that does not reach @memory
  * @peer_runs: that other devices have of @memory at the moment
@@ -69,6 +70,7 @@ struct mt_device {
 	bool has_memory;
 	u8 *vram;
 	int copy_error;
+	int copies;
 	void (*in_copy)(struct mt_device *device, const struct device_memory_copy *copies);
 
 	struct mt_device *no_peer;

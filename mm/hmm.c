@@ -299,7 +299,7 @@ int hmm_range_fault_unlocked_timeout(struct hmm_range *range, unsigned int timeo
 		return -EINVAL;
 	if (timeout_ms)
 		deadline = (jiffies + msecs_to_jiffies(timeout_ms)) ?: 1;
-	if (range->pfn_flags_mask & HMM_PFN_REQ_FAULT) {
+	if (range->pfn_flags_mask & (HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE)) {
 		size = (range->end - range->start) / PAGE_SIZE * sizeof(*requests);
 		requests = kvmemdup(range->hmm_pfns, size, GFP_KERNEL);
 		if (!requests)

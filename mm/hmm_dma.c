@@ -77,9 +77,9 @@ int hmm_dma_map_alloc(struct device *dev, struct hmm_dma_map *map,
 
 	map->nr_entries = nr_entries;
 	map->dma_entry_size = dma_entry_size;
-	map->pfn_list = kvcalloc(nr_entries, sizeof(*map->pfn_list), GFP_KERNEL);
-	map->dma_list = kvcalloc(nr_entries, sizeof(*map->dma_list), GFP_KERNEL);
-	map->state = kvzalloc(nr_entries, GFP_KERNEL);
+	map->pfn_list = kvcalloc(nr_entries, sizeof(*map->pfn_list), GFP_KERNEL_ACCOUNT);
+	map->dma_list = kvcalloc(nr_entries, sizeof(*map->dma_list), GFP_KERNEL_ACCOUNT);
+	map->state = kvzalloc(nr_entries, GFP_KERNEL_ACCOUNT);
 	if (map->pfn_list && map->dma_list && map->state)
 		return 0;
 

@@ -196,6 +196,36 @@ static void requests_survive_a_collision(struct kunit *test)
 	ht_expect(ctx, 3, 0UL);
 }
 
+/* Likewise; and a fault that wants to write shows. */
+#define HT_WROTE 100
+
+static vm_fault_t ht_zap_page_1_unwritten(struct ht_ctx *ctx, struct vm_fault *vmf)
+{
+	vm_fault_t ret = ht_zap_page_1(ctx, vmf);
+
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		ctx->busy += HT_WROTE;
+	return ret;
+}
+
+/* All pages are to be read, and an entry may ask for more: none does, then or later. */
+static void collision_makes_no_request_to_write(struct kunit *test)
+{
+	static const unsigned long requests[4] = {};
+	struct ht_ctx *ctx = test->priv;
+
+	ht_map_collider(ctx);
+	ctx->in_fault = ht_zap_page_1_unwritten;
+	ht_insert(ctx, 0, ctx->page);
+	ht_range(ctx, 0, 4);
+	ht_ask(ctx, 4, requests);
+	ctx->range.default_flags = HT_R;
+	ctx->range.pfn_flags_mask = HMM_PFN_REQ_WRITE;
+	KUNIT_EXPECT_EQ(test, ht_call_unlocked(ctx, HT_LONG), 0);
+	KUNIT_EXPECT_EQ(test, ctx->busy, 1);
+	ht_expect_all(ctx, 0, 4, page_to_pfn(ctx->page) | HMM_PFN_VALID | HMM_PFN_WRITE);
+}
+
 static void unlocked_call_waits_no_longer_than_asked(struct kunit *test)
 {
 	struct ht_ctx *ctx = test->priv;
@@ -322,6 +352,7 @@ static struct kunit_case ht_loop_cases[] = {
 	KUNIT_CASE(unlocked_fault),
 	KUNIT_CASE(unlocked_call_begins_again_when_it_collides),
 	KUNIT_CASE(requests_survive_a_collision),
+	KUNIT_CASE(collision_makes_no_request_to_write),
 	KUNIT_CASE(unlocked_call_waits_no_longer_than_asked),
 	KUNIT_CASE(unlocked_call_tries_no_longer_than_asked),
 	KUNIT_CASE(fault_may_drop_the_lock),
