@@ -19,6 +19,7 @@
 
 #include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -111,13 +112,23 @@ static void import_work(struct work_struct *work)
 }
 
 /*
+ * This kernel's number for what a device is told. Where the DMA API is Xen's (swiotlb-xen), that
+ * is the machine's number; a PV guest without devices does without it.
+ */
+static unsigned long pfn_of(struct device *dev, dma_addr_t addr)
+{
+	unsigned long frame = PHYS_PFN(dma_to_phys(dev, addr));
+
+	return get_dma_ops(dev) ? bfn_to_local_pfn(frame) : frame;
+}
+
+/*
  * What to grant for a DMA address: the frame of a page of ours. Other domains' frames, which
  * a dma-buf of grants has, are not ours to grant; a page that was bounced would be a copy.
  */
 static int gfn_of(dma_addr_t addr, const struct page *page, unsigned long *gfn)
 {
-	struct device *dev = gntdev_dmabuf_device();
-	unsigned long pfn = bfn_to_local_pfn(PHYS_PFN(dma_to_phys(dev, addr)));
+	unsigned long pfn = pfn_of(gntdev_dmabuf_device(), addr);
 
 	if (!pfn_valid(pfn))
 		return -EOPNOTSUPP;
@@ -234,6 +245,9 @@ long gntdev_dmabuf_imp_to_refs(struct gntdev_file *file, void __user *arg)
 	if (!op.count || op.count > READ_ONCE(gntdev_limit) || op.reserved ||
 	    op.domid >= DOMID_FIRST_RESERVED)
 		return -EINVAL;
+	/* The grant table core counts what it hands out at a time in 16 bits. */
+	if (op.count > U16_MAX)
+		return -E2BIG;
 
 	/* References are the domain's, as handles are; and who maps them need not let go. */
 	quota = gntdev_quota_charge(op.count);

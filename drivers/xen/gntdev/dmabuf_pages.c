@@ -121,6 +121,8 @@ static int pv_alloc(struct gnttab_dma_alloc_args *dma)
 		dma->frames[i] = xen_page_to_gfn(dma->pages[i]);
 	}
 	xenmem_reservation_va_mapping_reset(dma->nr_pages, dma->pages);
+	/* Grants will be mapped at these addresses, and Xen flushes nothing for a new PTE. */
+	gntdev_hv_flush_tlbs();
 	n = xenmem_reservation_decrease(dma->nr_pages, dma->frames);
 	if (n == dma->nr_pages && !gnttab_pages_set_private(dma->nr_pages, dma->pages))
 		return 0;

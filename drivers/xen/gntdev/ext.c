@@ -29,6 +29,9 @@ static int get_struct(void *op, size_t ksize, size_t least,
 		return -EFAULT;
 	if (size < least)
 		return -EINVAL;
+	/* Whatever is beyond @ksize has to be 0, and is looked at. */
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	return copy_struct_from_user(op, ksize, arg, size);
 }
 

@@ -444,6 +444,7 @@ int gntdev_hv_unmap_retried(struct gntdev_file *file,
 			    struct page **pages, unsigned int n);
 int gntdev_hv_copy(struct gntdev_file *file, struct gnttab_copy *ops,
 		   unsigned int n);
+void gntdev_hv_flush_tlbs(void);
 int gntdev_hv_query_size(struct gnttab_query_size *size);
 void gntdev_hv_init(struct dentry *dir);
 

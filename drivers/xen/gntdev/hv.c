@@ -530,6 +530,22 @@ int gntdev_hv_copy(struct gntdev_file *file, struct gnttab_copy *ops,
 }
 
 /**
+ * gntdev_hv_flush_tlbs() - No processor of this PV domain has an old translation any more
+ *
+ * Context: does not sleep.
+ */
+void gntdev_hv_flush_tlbs(void)
+{
+#ifdef CONFIG_XEN_HAVE_PVMMU
+	struct mmuext_op op = { .cmd = MMUEXT_TLB_FLUSH_ALL };
+
+	gntdev_count(TOTAL_HYPERCALLS, 1);
+	/* Nothing in it can be refused. */
+	WARN_ON_ONCE(HYPERVISOR_mmuext_op(&op, 1, NULL, DOMID_SELF));
+#endif
+}
+
+/**
  * gntdev_hv_query_size() - Ask Xen for the size of a grant table
  * @size: in: whose; out: its size, and a status
  *

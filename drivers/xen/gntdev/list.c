@@ -231,8 +231,11 @@ static int maps_show(struct seq_file *m, void *v)
 	}
 	file = list_entry(v, struct gntdev_file, in_files);
 	mutex_lock(&file->lock);
-	list_for_each_entry(map, &file->all_maps, in_file)
+	list_for_each_entry(map, &file->all_maps, in_file) {
 		show_map(m, map);
+		if (seq_has_overflowed(m))
+			break;
+	}
 	mutex_unlock(&file->lock);
 	return 0;
 }
@@ -263,8 +266,11 @@ static int deferred_show(struct seq_file *m, void *v)
 	}
 	file = list_entry(v, struct gntdev_file, in_files);
 	mutex_lock(&file->lock);
-	list_for_each_entry(map, &file->all_maps, in_file)
+	list_for_each_entry(map, &file->all_maps, in_file) {
 		show_deferred(m, map);
+		if (seq_has_overflowed(m))
+			break;
+	}
 	mutex_unlock(&file->lock);
 	return 0;
 }

@@ -368,10 +368,15 @@ static bool mmap_locked_for_write(const struct mm_struct *mm)
 {
 	return raw_read_seqcount(&mm->mm_lock_seq) & 1;
 }
+#elif !defined(CONFIG_PREEMPT_RT)
+static bool mmap_locked_for_write(const struct mm_struct *mm)
+{
+	return atomic_long_read(&mm->mmap_lock.count) & RWSEM_WRITER_LOCKED;
+}
 #else
 static bool mmap_locked_for_write(const struct mm_struct *mm)
 {
-	return false;
+	return atomic_read(&mm->mmap_lock.rwbase.readers) == WRITER_BIAS;
 }
 #endif
 

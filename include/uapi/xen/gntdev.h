@@ -359,7 +359,9 @@ struct gntdev_map_refs {
  *
  * 1 is added to the eventfd as soon as nothing of the run is mapped: no process has it
  * mmapped, nothing in the kernel uses a page of it any more (I/O in flight), and Xen has let
- * go of every grant. Their owner can end them then. That may be just now, e.g. before the
+ * go of every grant. Their owner can end them then. (Should Xen ever refuse to let go of one,
+ * nothing is waited for any more either: the kernel log names the page that was leaked, and
+ * its owner cannot end that grant.) That may be just now, e.g. before the
  * first mmap(). It is said once; the call may be made again.
  *
  * It holds for munmap(), IOCTL_GNTDEV_UNMAP_GRANT_REF, close() and the end of the process

@@ -433,4 +433,20 @@ TEST_F_TIMEOUT(ext, query_refuses, GM_TEST_S)
 	EXPECT_ERRNO(EFAULT, ioctl(self->fd, IOCTL_GNTDEV_QUERY, 8));
 }
 
+/* A newer structure, with nothing new in it, may be as large as a page. */
+TEST_F_TIMEOUT(ext, size_has_a_limit, GM_TEST_S)
+{
+	struct gntdev_query *q = mmap(NULL, 2 * GM_PAGE_SIZE, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, q);
+	q->size = GM_PAGE_SIZE;
+	EXPECT_EQ(0, ioctl(self->fd, IOCTL_GNTDEV_QUERY, q));
+	EXPECT_EQ(GM_PAGE_SIZE, q->size);
+	memset(q, 0, sizeof(*q));
+	q->size = GM_PAGE_SIZE + 1;
+	EXPECT_ERRNO(E2BIG, ioctl(self->fd, IOCTL_GNTDEV_QUERY, q));
+	munmap(q, 2 * GM_PAGE_SIZE);
+}
+
 TEST_HARNESS_MAIN
