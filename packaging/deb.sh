@@ -111,7 +111,9 @@ configure_package()
 
 kernel()
 {
-	local started=$SECONDS fragments name version
+	local started=$SECONDS fragments name version total full=''
+	# What the first build has of them, about
+	local -A objects=([debian]=25000 [cloud]=6000 [lab]=1430)
 
 	say "package: linux-image, configuration ${DEB_CONFIG:-debian}"
 	[ "${DEB_CONFIG:-debian}" != debian ] || note "this takes hours on a small machine; DEB_CONFIG=cloud less"
@@ -134,11 +136,14 @@ kernel()
 	DEBFULLNAME=$(sed -n 's/^Maintainer: \(.*\) <.*/\1/p' "$GM_TOP/debian/control")
 	DEBEMAIL=$(sed -n 's/^Maintainer: .*<\(.*\)>/\1/p' "$GM_TOP/debian/control")
 	export DEBFULLNAME DEBEMAIL
+	total=$(cat "$obj/.grantmirror-objects" 2>/dev/null || echo "${objects[${DEB_CONFIG:-debian}]}")
+	[ -e "$obj/vmlinux" ] || full=1
 	"${kmake[@]}" KDEB_PKGVERSION="$(kernel_release "$tree")-$version" DPKG_FLAGS="-d" bindeb-pkg \
-		>"$log/kernel.log" 2>&1 </dev/null || {
+		2>&1 </dev/null | progress "$total" 3>"$log/kernel.log" || {
 		tail -n 30 "$log/kernel.log" >&2
 		die "the kernel package cannot be built (log: $log/kernel.log)"
 	}
+	[ -z "$full" ] || cp "$obj/.grantmirror-built" "$obj/.grantmirror-objects"
 	rm -f "$out"/linux-*
 	# User space has Debian's headers; that of the user ABI is in grantmirror's source.
 	rm -f "$tree"/linux-libc-dev_*.deb
