@@ -533,9 +533,10 @@ t_labs_end_with_make_test()
 	for signal in INT:130 TERM:143; do
 		make_labs
 		rm -f a.pid
-		# In a process group of its own, or the shell has SIGINT ignored.
+		# In a process group of its own, or the shell has SIGINT ignored; our caller may have, too.
 		set -m
-		env LAB= SUITE= TEST= JOBS=2 KERNEL=ours co/tools/xen-tests/lab/test.sh >out 2>&1 &
+		env --default-signal=INT LAB= SUITE= TEST= JOBS=2 KERNEL=ours \
+			co/tools/xen-tests/lab/test.sh >out 2>&1 &
 		pid=$!
 		set +m
 		for ((try = 0; try < 100; try++)); do
