@@ -110,9 +110,11 @@ kernel_state()
 	done
 	cat $leaks >/tmp/leaks
 	cat /tmp/leaks >&2
-	# The kernel's own test_hmm forgets its devices, and their names, when it is unloaded.
+	# The kernel's own test_hmm forgets its devices, and their names, when it is unloaded. And
+	# xen-pciback frees what has the list of a device's fields before it looks for that list
+	# (pcistub_device_release()); suite passthrough unloads it, so that it has no names any more.
 	n=$(awk 'BEGIN { RS = "unreferenced object" }
-		 NR > 1 && !/hmm_dmirror|cdev_device_add/ { n++ }
+		 NR > 1 && !/hmm_dmirror|cdev_device_add|xen_pcibk_config|0xffffffffc[0-9a-f]+\n *local_pci_probe/ { n++ }
 		 END { print n + 0 }' /tmp/leaks)
 	[ "$n" = 0 ]
 	result $? 1 kernel.no_memory_leaked "$n objects, see the console"
