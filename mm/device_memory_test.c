@@ -89,17 +89,25 @@ static void untouched_pages_are_zero(struct kunit *test)
 	mt_device_free(device);
 }
 
-/* Twice as much as the device has, all of it used by the device and right in the end */
-static void more_memory_than_the_device_has(struct kunit *test)
+/* All pages have contents; of them the first @nr move, block by block. */
+static void mt_move_first(struct mt_device *device, unsigned long nr)
 {
-	struct mt_device *device = mt_device_new(test, MT_MEMORY);
 	struct ht_ctx *ctx = device->ctx;
 	unsigned long i;
 
 	mt_map_small(ctx, 0, HT_PAGES);
 	ht_fill(ctx, 0, HT_PAGES);
-	for (i = 0; i < HT_PAGES; i += HT_PMD_PAGES)
-		KUNIT_EXPECT_EQ(test, mt_move(device, i, HT_PMD_PAGES), (long)PMD_SIZE);
+	for (i = 0; i < nr; i += HT_PMD_PAGES)
+		KUNIT_EXPECT_EQ(ctx->test, mt_move(device, i, HT_PMD_PAGES), (long)PMD_SIZE);
+}
+
+/* Twice as much as the device has, all of it used by the device and right in the end */
+static void more_memory_than_the_device_has(struct kunit *test)
+{
+	struct mt_device *device = mt_device_new(test, MT_MEMORY);
+	struct ht_ctx *ctx = device->ctx;
+
+	mt_move_first(device, HT_PAGES);
 	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), (u64)MT_MEMORY);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&device->memory.evicted), (s64)HT_PAGES / 2);
 	/* The ones least recently wanted have gone. */
@@ -303,15 +311,12 @@ static void making_room_ends_with_the_first_error(struct kunit *test)
 {
 	struct mt_device *device = mt_device_new(test, MT_MEMORY);
 	struct ht_ctx *ctx = device->ctx;
-	unsigned long i;
+	unsigned long full = MT_MEMORY >> PAGE_SHIFT;
 
-	mt_map_small(ctx, 0, HT_PAGES);
-	ht_fill(ctx, 0, HT_PAGES);
-	for (i = 0; i < MT_MEMORY >> PAGE_SHIFT; i += HT_PMD_PAGES)
-		KUNIT_EXPECT_EQ(test, mt_move(device, i, HT_PMD_PAGES), (long)PMD_SIZE);
+	mt_move_first(device, full);
 	device->in_copy = mt_count_copies;
 	device->copy_error = -EIO;
-	KUNIT_EXPECT_GT(test, mt_move(device, i, HT_PMD_PAGES), 0L);
+	KUNIT_EXPECT_GT(test, mt_move(device, full, HT_PMD_PAGES), 0L);
 	KUNIT_EXPECT_EQ(test, device->copies, 1);
 	KUNIT_EXPECT_EQ(test, device_memory_used(&device->memory), (u64)MT_MEMORY);
 

@@ -111,7 +111,7 @@ configure_package()
 
 kernel()
 {
-	local started=$SECONDS fragments name version total full=''
+	local started=$SECONDS fragments name version
 	# What the first build has of them, about
 	local -A objects=([debian]=25000 [cloud]=6000 [lab]=1430)
 
@@ -136,14 +136,11 @@ kernel()
 	DEBFULLNAME=$(sed -n 's/^Maintainer: \(.*\) <.*/\1/p' "$GM_TOP/debian/control")
 	DEBEMAIL=$(sed -n 's/^Maintainer: .*<\(.*\)>/\1/p' "$GM_TOP/debian/control")
 	export DEBFULLNAME DEBEMAIL
-	total=$(cat "$obj/.grantmirror-objects" 2>/dev/null || echo "${objects[${DEB_CONFIG:-debian}]}")
-	[ -e "$obj/vmlinux" ] || full=1
-	"${kmake[@]}" KDEB_PKGVERSION="$(kernel_release "$tree")-$version" DPKG_FLAGS="-d" bindeb-pkg \
-		2>&1 </dev/null | progress "$total" 3>"$log/kernel.log" || {
+	build_watched "${objects[${DEB_CONFIG:-debian}]}" "$log/kernel.log" \
+		KDEB_PKGVERSION="$(kernel_release "$tree")-$version" DPKG_FLAGS="-d" bindeb-pkg || {
 		tail -n 30 "$log/kernel.log" >&2
 		die "the kernel package cannot be built (log: $log/kernel.log)"
 	}
-	[ -z "$full" ] || cp "$obj/.grantmirror-built" "$obj/.grantmirror-objects"
 	rm -f "$out"/linux-*
 	# User space has Debian's headers; that of the user ABI is in grantmirror's source.
 	rm -f "$tree"/linux-libc-dev_*.deb

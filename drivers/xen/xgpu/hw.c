@@ -217,7 +217,7 @@ static bool xgpu_shoot_is_done(struct xgpu *xgpu, u64 seq)
  */
 void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 seq)
 {
-	unsigned long limit = xgpu_patience(xgpu), deadline = jiffies + limit;
+	unsigned long deadline = jiffies + xgpu_patience(xgpu);
 	unsigned int resets = READ_ONCE(xgpu->resets);
 
 	while (!seq) {
@@ -233,8 +233,8 @@ void xgpu_shoot_finish(struct xgpu *xgpu, u16 context, u64 first, u64 last, u64 
 	/* A reset that somebody else has made may be older than this shootdown. */
 	do {
 		resets = READ_ONCE(xgpu->resets);
-		limit = xgpu_patience(xgpu);
-		if (!wait_event_timeout(xgpu->shoot_wait, xgpu_shoot_is_done(xgpu, seq), limit))
+		if (!wait_event_timeout(xgpu->shoot_wait, xgpu_shoot_is_done(xgpu, seq),
+					xgpu_patience(xgpu)))
 			xgpu_reset(xgpu, resets, "a shootdown does not end");
 	} while (!xgpu_shoot_is_done(xgpu, seq));
 }

@@ -403,7 +403,7 @@ t_gpu_check_collect()
 	sed -zE 's/\n {25,}/ /g; s/ -> / -> /g' -i live
 	judged 1 '^  FAIL  xen ' || return
 	# What only root can see is missing in both, and what to do about it differs.
-	sed -E 's/( was not seen) -> .*/\1/' -i live out
+	[ "$(id -u)" = 0 ] || sed -E 's/( was not seen) -> .*/\1/' -i live out
 	diff live out
 }
 

@@ -247,12 +247,13 @@ TEST_F_TIMEOUT(lost, reset_of_the_function, GM_TEST_S)
 /* A device that has not answered for a while is as good as any other, once it is reset. */
 TEST_F_TIMEOUT(lost, silent_until_the_function_is_reset, GM_TEST_S)
 {
-	long timeout = regs_param("timeout_ms", 300);
 	char file[PATH_MAX + 16];
 	const char *why = reset_file(file);
+	long timeout;
 
 	if (why)
 		SKIP(return, "%s", why);
+	timeout = regs_param("timeout_ms", 300);
 	ASSERT_EQ(0, to_vram(self->fd, self->mem, THERE));
 	self->regs[XGPU_FAIL_SILENT / 4] = 1;
 	EXPECT_EQ(0xffffffff, self->regs[XGPU_ID / 4]);
@@ -278,14 +279,15 @@ TEST_F_TIMEOUT(lost, silent_device_writes_no_more, GM_TEST_S)
 {
 	/* The page is written 2 s after the command has begun. */
 	const uint32_t slow = 500000000;
-	int memory = memfd_create("pages", MFD_CLOEXEC);
 	volatile uint64_t *gone, *there;
 	char file[PATH_MAX + 16];
 	const char *why = reset_file(file);
 	long timeout;
+	int memory;
 
 	if (why)
 		SKIP(return, "%s", why);
+	memory = memfd_create("pages", MFD_CLOEXEC);
 	ASSERT_EQ(0, ftruncate(memory, GM_PAGE_SIZE));
 	gone = mmap(NULL, GM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	there = mmap(NULL, GM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
@@ -316,14 +318,15 @@ TEST_F_TIMEOUT(lost, silent_device_writes_no_more, GM_TEST_S)
 TEST_F_TIMEOUT(lost, silent_device_is_waited_for_once, GM_TEST_S)
 {
 	const unsigned int pages = 40;
-	long timeout = regs_param("timeout_ms", 1000);
-	int64_t begun;
 	char file[PATH_MAX + 16];
 	const char *why = reset_file(file);
 	unsigned int i;
+	int64_t begun;
+	long timeout;
 
 	if (why)
 		SKIP(return, "%s", why);
+	timeout = regs_param("timeout_ms", 1000);
 	ASSERT_EQ(0, gpu_range(self->fd, XGPU_IOCTL_PREFETCH, self->mem, pages * GM_PAGE_SIZE, 0, NULL));
 	self->regs[XGPU_FAIL_SILENT / 4] = 1;
 	begun = now_ns();

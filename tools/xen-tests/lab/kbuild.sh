@@ -73,6 +73,19 @@ configure()
 	echo "$sum" >"$obj/.grantmirror-config"
 }
 
+# build_watched TOTAL LOG ARGUMENT...: $kmake with these arguments, whose lines go to LOG, with
+# progress() towards what the last full build has had of objects; TOTAL before there was one.
+build_watched()
+{
+	local total=$1 log=$2 full=''
+
+	shift 2
+	total=$(cat "$obj/.grantmirror-objects" 2>/dev/null || echo "$total")
+	[ -e "$obj/vmlinux" ] || full=1
+	"${kmake[@]}" "$@" 2>&1 </dev/null | progress "$total" 3>"$log" || return
+	[ -z "$full" ] || cp "$obj/.grantmirror-built" "$obj/.grantmirror-objects"
+}
+
 # progress TOTAL: reads kbuild's lines, copies them to fd 3, and says how far it is of
 # about so many objects. How many there were is in $obj/.grantmirror-built then.
 progress()

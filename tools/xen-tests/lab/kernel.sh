@@ -45,24 +45,15 @@ export KCSAN_SANITIZE=n
 
 build()
 {
-	local log=$obj/build.log full='' what='what has changed' total
+	local log=$obj/build.log what='what has changed'
 
-	# Known from the last full build, or about right from the first
-	total=$(cat "$obj/.grantmirror-objects" 2>/dev/null || echo 1430)
-
-	if [ ! -e "$obj/vmlinux" ]; then
-		full=1
-		what='all of it; this takes about 7 min on 2 idle cores'
-	fi
+	[ -e "$obj/vmlinux" ] || what='all of it; this takes about 7 min on 2 idle cores'
 	say "kernel: building Linux $release ($GM_KERNEL$GM_OF_ARCH): $what"
-	"${kmake[@]}" $image ${packed:+"$packed"} modules 2>&1 </dev/null | progress "$total" 3>"$log" || {
+	build_watched 1430 "$log" $image ${packed:+"$packed"} modules || {
 		echo >&2
 		tail -n 30 "$log" >&2
 		die "the kernel does not build (log: $log)"
 	}
-	if [ -n "$full" ]; then
-		cp "$obj/.grantmirror-built" "$obj/.grantmirror-objects"
-	fi
 	note "$(cat "$obj/.grantmirror-built") objects in $(duration $((SECONDS - started)))"
 }
 
